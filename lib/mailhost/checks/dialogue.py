@@ -1,0 +1,320 @@
+"""What the server says to clients: greeting, capabilities, refusals and logins.
+
+A refusal counts only beside a positive control, an accepted login of the same account in the same run, and only by
+the server's own code or words. Whatever else it says is unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from mailhost.finding import Finding, Severity, Status
+from mailhost.parse.dialogue import Reply
+from mailhost.probes.dialogue import Attempt, Dialogue
+
+# The words of Dovecot 2.1 to 2.4 where POP3 has no code of its own for "not without TLS": USER and PASS;
+# AUTH PLAIN under ssl=yes; AUTH PLAIN under ssl=required. [AUTH] is there since 2.2.0.
+_REFUSED = re.compile(
+    r"-ERR (?:\[AUTH\] )?(?:"
+    r"(?:Plaintext |Cleartext )?authentication disallowed on non-secure \(SSL/TLS\) connections\."
+    r"|Plaintext authentication disabled\."
+    r"|Authentication not allowed until SSL/TLS is enabled\."
+    r")",
+    re.IGNORECASE,
+)
+
+
+_CLOSE_CLEARTEXT = (
+    "set ssl = required and disable_plaintext_auth = yes (2.4: auth_allow_cleartext = no), apply section 05_secure, "
+    "and look whether login_trusted_networks covers this client."
+)
+
+
+def greeting(seen: Iterable[Dialogue]) -> list[Finding]:
+    """``greeting``: the service introduces itself in its protocol."""
+    return [_greeting(d) for d in seen]
+
+
+def _greeting(d: Dialogue) -> Finding:
+    if d.greeting.startswith(("+OK", "* OK")):
+        return _finding("greeting", d, "pass", actual=d.greeting)
+    whole = d.broke == "protocol"  # a line that was cut off says nothing for certain
+    said = d.greeting or next((line.text for line in d.lines if whole and line.who == "S"), "")
+    if not _OTHERS.match(said):
+        return _unknown("greeting", d)
+    return _finding(
+        "greeting",
+        d,
+        "fail",
+        actual=said,
+        message=f"{d.target} does not greet as a {d.target.protocol.upper()} server that is ready: {said}. "
+        "No client can use it.",
+        remedy="look which program listens on that port (`ss -ltnp`) and into Dovecot's log.",
+    )
+
+
+# As long as no TLS is served, there is no TLS to offer either.
+_OFFERS_NOTHING = {"pop3": "no USER, no mechanism behind SASL", "imap": "LOGINDISABLED, no AUTH="}
+
+# A service that will not serve, or another protocol's; anything else is garbage, of which nothing can be said.
+_OTHERS = re.compile(r"-ERR|\* (?:BYE|NO|BAD)\b|\+OK|\* OK|220[ -]|SSH-|HTTP/")
+
+
+def capabilities_cleartext(seen: Iterable[Dialogue], *, tls_served: bool = True) -> list[Finding]:
+    """``capabilities-cleartext``: before TLS no way to log in is offered, and (once TLS is served) TLS is."""
+    return [_capabilities(d, tls_served=tls_served) for d in seen if not d.target.implicit_tls]
+
+
+def _capabilities(d: Dialogue, *, tls_served: bool) -> Finding:
+    words = d.capabilities_before
+    if d.target.origin == "loopback":
+        return _unknown("capabilities-cleartext", d, "from its own loopback every connection counts as secured")
+    if words is None:
+        return _unknown("capabilities-cleartext", d)
+    faults = _offered_in_clear(d.target.protocol, words)
+    word = "STLS" if d.target.protocol == "pop3" else "STARTTLS"
+    if tls_served and word not in words:
+        faults.append(f"{word} is missing")
+    expected = "" if tls_served else _OFFERS_NOTHING[d.target.protocol]
+    if not faults:
+        return _finding("capabilities-cleartext", d, "pass", actual=" ".join(words), expected=expected)
+    return _finding(
+        "capabilities-cleartext",
+        d,
+        "fail",
+        actual=" ".join(words),
+        expected=expected,
+        message=f"before TLS {d.target} announces: {'; '.join(faults)}. Clients that go by it send passwords in clear, "
+        "or find no way to TLS.",
+        remedy=_CLOSE_CLEARTEXT,
+    )
+
+
+def _offered_in_clear(protocol: str, words: tuple[str, ...]) -> list[str]:
+    if protocol == "imap":
+        offered = [f"{word} is offered" for word in words if word.startswith("AUTH=")]
+        return offered if "LOGINDISABLED" in words else ["LOGINDISABLED is missing", *offered]
+    sasl = next((word for word in words if word.split(" ")[0] == "SASL"), "SASL")
+    return [f"{word} is offered" for word in (*(w for w in words if w == "USER"), sasl) if word != "SASL"]
+
+
+def cleartext_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
+    """``cleartext-refused``: no login without TLS, per service and address.
+
+    ``control`` are the logins with the right password of the same account in this run, over TLS or (where TLS is
+    not served yet) through SSH to the server's loopback. Without an accepted one every refusal is unknown, since
+    a server that refuses everything proves nothing.
+    """
+    accepted = [c for c in control if c.accepted and (c.tls is not None or c.target.origin == "loopback")]
+    return [_refused(d, accepted) for d in seen]
+
+
+def _refused(d: Dialogue, accepted: list[Dialogue]) -> Finding:
+    evidence = tuple(n for c in accepted[:1] for n in c.evidence)
+    listened = [a for a in d.attempts if _listened(d.target.protocol, a)]
+    if d.target.origin == "loopback":
+        return _unknown("cleartext-refused", d, "from its own loopback every connection counts as secured")
+    if listened:
+        worst = listened[-1]
+        return _finding(
+            "cleartext-refused",
+            d,
+            "fail",
+            severity="critical",
+            actual=_shown(worst),
+            message=f"{d.target} was ready to take a password without TLS ({worst.method}: {worst.reply.brief}). "
+            "Passwords can be read by anybody on the way.",
+            remedy=_CLOSE_CLEARTEXT,
+        )
+    if not d.attempts or d.error is not None:
+        return _unknown("cleartext-refused", d)
+    odd = [a for a in d.attempts if not _is_refusal(d.target.protocol, a.reply)]
+    if odd:
+        return _unknown(
+            "cleartext-refused", d, f"this is no refusal that we know: {odd[0].method}: {odd[0].reply.brief}"
+        )
+    if not accepted:
+        return _unknown(
+            "cleartext-refused",
+            d,
+            "it refused, but the same account was not accepted securely in this run, so that it may refuse everything",
+        )
+    return _finding("cleartext-refused", d, "pass", actual=_shown(d.attempts[-1]), evidence=evidence)
+
+
+def _listened(protocol: str, attempt: Attempt) -> bool:
+    """Whether the server took the attempt up: by accepting it, or by looking at the password."""
+    if attempt.reply.ok or attempt.reply.key == "AUTHENTICATIONFAILED":
+        return True
+    # POP3 has one code for both; [AUTH] with other words than those of a refusal means that it looked.
+    return protocol == "pop3" and attempt.reply.key == "AUTH" and not _is_refusal(protocol, attempt.reply)
+
+
+def _is_refusal(protocol: str, reply: Reply) -> bool:
+    if protocol == "imap":
+        return reply.status == "NO" and reply.key == "PRIVACYREQUIRED"
+    return _REFUSED.match(reply.raw) is not None
+
+
+def login_accepted(seen: Iterable[Dialogue]) -> list[Finding]:
+    """``login-accepted``: the right password is taken and the mailbox opens, per way in."""
+    return [_login(d) for d in seen]
+
+
+def _login(d: Dialogue) -> Finding:
+    step = "STAT" if d.target.protocol == "pop3" else "SELECT INBOX"
+    if d.accepted and d.last is not None and d.mailbox is not None:
+        return _finding("login-accepted", d, "pass", actual=f"{d.last.reply.brief} / {d.mailbox.brief}")
+    if d.logged_in and d.last is not None:
+        if d.mailbox is None and d.broke not in ("closed", "protocol"):
+            return _unknown("login-accepted", d)
+        after = d.mailbox.brief if d.mailbox is not None else d.error
+        return _finding(
+            "login-accepted",
+            d,
+            "fail",
+            severity="high",
+            actual=f"{d.last.reply.brief} / {after}",
+            message=f'{d.target} answers "{d.last.reply.brief}" and then {step} fails: {after}. The password is right '
+            "and the mailbox cannot be opened: users see an error or no mail.",
+            remedy="look into Dovecot's log for this user: the home or its Maildir is missing, belongs to somebody "
+            "else, or mail_location (2.4: mail_path, mail_inbox_path) leads elsewhere.",
+        )
+    if d.last is None or d.error is not None:
+        return _unknown("login-accepted", d)
+    return _finding(
+        "login-accepted",
+        d,
+        "fail",
+        severity="high",
+        actual=_shown(d.last),
+        message=f"{d.target} does not accept the right password ({d.last.method}: {d.last.reply.brief}). "
+        "Users cannot get their mail this way.",
+        remedy="try `doveadm auth test NAME` on the server and look into its log (PAM, an expired account, a uid below "
+        "first_valid_uid); where TLS was left out, a refusal is right.",
+    )
+
+
+def wrong_password_refused(seen: Iterable[Dialogue]) -> list[Finding]:
+    """``wrong-password-refused``: a wrong password is refused as such, over TLS."""
+    return [_wrong(d) for d in seen]
+
+
+def _wrong(d: Dialogue) -> Finding:
+    if d.last is None or (d.error is not None and not d.logged_in):
+        return _unknown("wrong-password-refused", d)
+    if d.logged_in:
+        return _finding(
+            "wrong-password-refused",
+            d,
+            "fail",
+            severity="critical",
+            actual=_shown(d.last),
+            message=f"{d.target} accepts a wrong password ({d.last.reply.brief}). Anybody can read the mail.",
+            remedy="look at the passdb in `doveconf -n` (static, nopassword) and at /etc/pam.d/dovecot (pam_permit).",
+        )
+    expected = "AUTH" if d.target.protocol == "pop3" else "AUTHENTICATIONFAILED"
+    if d.last.reply.key != expected or d.last.method == "USER" or _is_refusal(d.target.protocol, d.last.reply):
+        return _unknown(
+            "wrong-password-refused",
+            d,
+            f"it is refused, but not as a wrong password: {d.last.method}: {d.last.reply.brief}",
+        )
+    return _finding("wrong-password-refused", d, "pass", actual=_shown(d.last))
+
+
+def mail_stored_and_read(seen: Iterable[Dialogue]) -> list[Finding]:
+    """``mail-stored-and-read``: a message goes in by IMAP and is read back by each protocol, then removed.
+
+    ``seen`` are the dialogues of an exchange.
+    """
+    return [_stored(d) for d in seen]
+
+
+def _stored(d: Dialogue) -> Finding:
+    is_imap = d.target.protocol == "imap"
+    if d.read and not (is_imap and d.removed is not True):
+        return _finding("mail-stored-and-read", d, "pass", actual="stored, read and removed" if is_imap else "read")
+    if is_imap and d.stored is False:
+        said = "the server refused to store it"
+    elif d.read is False:
+        said = "it was stored and is not there when read back"
+    elif is_imap and d.read and d.removed is False:
+        said = "it was stored and read, and could not be removed (subject: dovecot-runbook test message)"
+    else:
+        return _unknown("mail-stored-and-read", d)
+    return _finding(
+        "mail-stored-and-read",
+        d,
+        "fail",
+        severity="high",
+        actual=said,
+        message=f"a test message by {d.target}: {said}. Mail that is delivered may not be seen by its reader.",
+        remedy="compare the mailbox's path for both protocols (`doveadm mailbox path -u NAME INBOX`), its owner, its "
+        "rights and the disk's free space; see the dialogue in the transcript.",
+    )
+
+
+_TITLES = {
+    "greeting": "the service greets in its protocol",
+    "capabilities-cleartext": "no login is offered before TLS, and TLS is",
+    "cleartext-refused": "a login without TLS is refused",
+    "login-accepted": "the right password opens the mailbox",
+    "wrong-password-refused": "a wrong password is refused",
+    "mail-stored-and-read": "mail is stored by IMAP and read back",
+}
+_EXPECTED = {
+    "greeting": {"pop3": "+OK ...", "imap": "* OK ..."},
+    "capabilities-cleartext": {"pop3": "STLS; no USER, SASL empty", "imap": "STARTTLS LOGINDISABLED"},
+    "cleartext-refused": {
+        "pop3": "-ERR [AUTH] ... disallowed on non-secure (SSL/TLS) connections.",
+        "imap": "NO [PRIVACYREQUIRED]",
+    },
+    "login-accepted": {"pop3": "+OK, then STAT +OK", "imap": "OK, then SELECT INBOX OK"},
+    "wrong-password-refused": {"pop3": "-ERR [AUTH]", "imap": "NO [AUTHENTICATIONFAILED]"},
+    "mail-stored-and-read": {"pop3": "read", "imap": "stored, read and removed"},
+}
+
+
+def _unknown(check: str, d: Dialogue, reason: str | None = None) -> Finding:
+    why = reason or d.error or "the dialogue ended before it came to that"
+    return _finding(
+        check,
+        d,
+        "unknown",
+        severity="high",
+        actual=why,
+        message=f"whether {_TITLES[check]} at {d.target} could not be found out: {why}. It is neither good nor bad.",
+        remedy="see the dialogue in the transcript, mend what is named there and run it again.",
+    )
+
+
+def _finding(
+    check: str,
+    d: Dialogue,
+    status: Status,
+    *,
+    actual: str,
+    expected: str = "",
+    message: str = "",
+    remedy: str = "",
+    severity: Severity = "high",
+    evidence: tuple[int, ...] = (),
+) -> Finding:
+    return Finding(
+        id=check,
+        title=_TITLES[check],
+        status=status,
+        severity=severity,
+        subject=str(d.target),
+        expected=expected or _EXPECTED[check][d.target.protocol],
+        actual=actual,
+        message=message,
+        remedy=remedy,
+        evidence=(*d.evidence, *evidence),
+    )
+
+
+def _shown(attempt: Attempt) -> str:
+    return f"{attempt.method}: {attempt.reply.brief}"

@@ -1,0 +1,35 @@
+"""What is read from a server and never changes it: each module exports a frozen fact and the `query` that reads it."""
+
+from __future__ import annotations
+
+from mailhost.facts import (
+    bans,
+    certificate_files,
+    clock,
+    disk,
+    dovecot,
+    firewall,
+    listeners,
+    log,
+    mta,
+    packages,
+    service,
+    system,
+    users,
+)
+
+__all__ = [
+    "bans",
+    "certificate_files",
+    "clock",
+    "disk",
+    "dovecot",
+    "firewall",
+    "listeners",
+    "log",
+    "mta",
+    "packages",
+    "service",
+    "system",
+    "users",
+]

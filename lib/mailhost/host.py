@@ -1,0 +1,531 @@
+"""One server over SSH: connect, run, batch, forward. The only module that imports fabric.
+
+A batch is many commands in one round trip: one shell script on the remote shell's standard input, each
+command with its own time limit, output and exit code. What a command is given is quoted here and
+nowhere else; secrets travel on standard input and never in a command line.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import logging
+import re
+import secrets
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fabric
+import fabric.runners
+import fabric.tunnels
+import invoke.exceptions
+import paramiko
+
+from mailhost.errors import (
+    CommandError,
+    ConnectError,
+    ConnectionLost,
+    HostKeyError,
+    LoginRefused,
+    SudoRefused,
+    Unreachable,
+)
+from mailhost.redact import redact
+from mailhost.sheet import Sheet, secret
+from mailhost.transcript import Transcript
+
+# paramiko prints its own log lines to a person's terminal when nobody else takes them
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+TIMED_OUT = 124  # what coreutils' timeout returns
+_KILL_AFTER = 5  # seconds between TERM and KILL
+_NOT_OURS = ("@cert-authority", "@revoked")  # lines that crash paramiko's loader
+
+_PROHIBITED = 1  # RFC 4254, section 5.1: sshd's administrator forbids it; 2 is a connect that failed
+
+# A client on the server's shell, for an sshd that forbids forwarding: bash is there on all that we know of
+_RELAY = 'exec 3<>"/dev/tcp/$1/$2" || exit; cat <&3 & cat >&3; kill $!'
+
+# paramiko still offers these; RFC 8758, RFC 9142 and every hardening guide say not to
+_WEAK = {
+    "macs": ["hmac-sha1", "hmac-md5", "hmac-sha1-96", "hmac-md5-96"],
+    "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command for the server: words that no shell interprets.
+
+    argv     the words; `sh` makes one of a piece of shell
+    ok       exit codes that are accepted; None accepts each of them
+    timeout  seconds, enforced on the server
+    stdin    bytes for its standard input; they are never recorded
+    """
+
+    argv: tuple[str, ...]
+    ok: frozenset[int] | None = frozenset({0})
+    timeout: int = 60
+    stdin: bytes | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        """The command as a person would type it."""
+        return shlex.join(self.argv)
+
+
+def cmd(*argv: str, ok: Sequence[int] | None = (0,), timeout: int = 60, stdin: bytes | None = None) -> Command:
+    """A command of plain words."""
+    return Command(argv, None if ok is None else frozenset(ok), timeout, stdin)
+
+
+def sh(
+    script: str, *args: str, ok: Sequence[int] | None = (0,), timeout: int = 60, stdin: bytes | None = None
+) -> Command:
+    """A piece of POSIX shell; values come in as ``$1``, ``$2`` ..., never inside the text."""
+    return cmd("sh", "-c", script, "sh", *args, ok=ok, timeout=timeout, stdin=stdin)
+
+
+def numbered(commands: Iterable[Command]) -> dict[str, Command]:
+    """Commands under their numbers, for `Host.batch`."""
+    return {str(number): command for number, command in enumerate(commands)}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one command said. ``n`` is its number in the transcript."""
+
+    command: Command
+    code: int
+    stdout: str
+    stderr: str
+    n: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the exit code is one of those that the command accepts."""
+        return self.command.ok is None or self.code in self.command.ok
+
+    def error(self) -> CommandError:
+        """The error for an exit code that is not accepted."""
+        last = "\n".join((self.stderr.strip() or self.stdout.strip()).splitlines()[-5:])
+        why = f"did not end within {self.command.timeout} s" if self.code == TIMED_OUT else f"exit code {self.code}"
+        return CommandError(
+            redact(f"{self.command}: {why}" + (f"\n{last}" if last else "")),
+            remedy=f"see entry {self.n} of the transcript; run the command by hand on the server.",
+        )
+
+    def checked(self) -> Result:
+        """This result, or CommandError when its exit code is not accepted."""
+        if not self.ok:
+            raise self.error()
+        return self
+
+
+class _Runner(fabric.runners.Remote):  # type: ignore[misc]  # fabric has no types
+    """Fabric's runner without its waits: it polls every 10 ms and sends input byte by byte."""
+
+    input_sleep = 0.001
+
+    def read_our_stdin(self, input_: Any) -> str | None:
+        return str(input_.read(32768))
+
+
+class _Strict(fabric.Connection):  # type: ignore[misc]  # fabric has no types
+    """Fabric's connection with host keys checked; Fabric itself accepts any key in silence."""
+
+    def __init__(self, *args: Any, known_hosts: Path, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.known_hosts = known_hosts
+        self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        _load_known_hosts(self.client, known_hosts)
+
+    def get_gateway(self) -> Any:
+        """The jump host, as strict as the server itself: Fabric makes lax ones of a ProxyJump."""
+        gateway = super().get_gateway()
+        if isinstance(gateway, fabric.Connection) and not isinstance(gateway, _Strict):
+            return _Strict(
+                gateway.host,
+                user=gateway.user,
+                port=gateway.port,
+                known_hosts=self.known_hosts,
+                connect_timeout=self.connect_timeout,
+                connect_kwargs=dict(self.connect_kwargs),
+            )
+        return gateway
+
+
+def _load_known_hosts(client: paramiko.SSHClient, path: Path) -> None:
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    # paramiko asks the server for the kind of key that it finds first
+    lines.sort(key=lambda line: " ssh-ed25519 " not in line)
+    keys = client.get_host_keys()
+    for line in lines:
+        if not line.strip() or line.startswith(("#", *_NOT_OURS)):
+            continue
+        try:
+            entry = paramiko.hostkeys.HostKeyEntry.from_line(line)
+        except (paramiko.SSHException, ValueError):
+            continue  # a key type that paramiko does not know cannot vouch for a server
+        if entry is not None:
+            for name in entry.hostnames:
+                keys.add(name, entry.key.get_name(), entry.key)
+
+
+@dataclass
+class Host:
+    """An open connection to one server, as root or with sudo.
+
+    Counts round trips (exec requests and opened forwards) and connections (the jump host's too).
+    """
+
+    connection: _Strict
+    transcript: Transcript
+    shell: str = "sh -s"
+    sudo_line: str = ""
+    round_trips: int = 0
+    connections: int = 1
+    host_key: str = ""
+    address: str = ""
+
+    def run(self, command: Command) -> Result:
+        """Run one command in one round trip. Raises ConnectionLost; look at ``.ok`` or use ``.checked()``."""
+        return self.batch({"": command})[""]
+
+    def batch(self, commands: Mapping[str, Command], *, stop: bool = False) -> dict[str, Result]:
+        """Run many commands in one round trip, each with its own output and exit code.
+
+        With ``stop``, nothing runs after the first exit code that is not accepted, and the results end
+        there. The commands are in the transcript before they are sent. Raises ConnectionLost.
+        """
+        if not commands:
+            return {}
+        mark = secrets.token_hex(8)
+        script = _script(commands, mark, stop=stop)
+        self.transcript.add("send", commands=[str(c) for c in commands.values()])
+        limit = sum(c.timeout + _KILL_AFTER for c in commands.values()) + 30
+        started = time.monotonic()
+        out, err = self._exec(self.shell, self.sudo_line + script, limit)
+        seconds = round(time.monotonic() - started, 3)
+        outs, errs = _split(out, mark), _split(err, mark)
+        results: dict[str, Result] = {}
+        for index, (name, command) in enumerate(commands.items()):
+            if index not in outs:
+                if not stop or not results:
+                    raise ConnectionLost(
+                        f"the server's shell ended before {command} was done",
+                        follows="what was under way may be half done.",
+                        remedy=f"run it again. The shell's last words: {redact(err.strip()[-300:]) or 'none'}",
+                    )
+                break
+            stdout, code = outs[index]
+            stderr, _ = errs.get(index, ("", 0))
+            n = self.transcript.add(
+                "command",
+                command=str(command),
+                stdin=None if command.stdin is None else f"{len(command.stdin)} bytes, not recorded",
+                code=code,
+                stdout=stdout,
+                stderr=stderr,
+                batch_seconds=seconds,
+            )
+            results[name] = Result(command, code, redact(stdout), redact(stderr), n)
+        return results
+
+    def _exec(self, command: str, stdin: str, limit: float) -> tuple[str, str]:
+        self.round_trips += 1
+        try:
+            result = self.connection.run(
+                command, in_stream=io.StringIO(stdin), hide=True, warn=True, timeout=limit, encoding="utf-8"
+            )
+        except invoke.exceptions.CommandTimedOut as error:
+            raise ConnectionLost(
+                f"the server did not finish within {limit:.0f} s",
+                follows="the commands may still be running there.",
+                remedy="look at the server's load and at the transcript, then run it again.",
+            ) from error
+        except (invoke.exceptions.ThreadException, paramiko.SSHException, EOFError, OSError) as error:
+            raise _lost(error) from error
+        if result.exited == -1:  # paramiko's word for "no exit status came"
+            raise _lost(EOFError("no exit status came"))
+        return result.stdout, result.stderr
+
+    @contextmanager
+    def forward(self, port: int, *, address: str = "127.0.0.1", origin: str = "server") -> Iterator[tuple[str, int]]:
+        """A local (address, port) that leads through SSH to the server's loopback, or from the jump host.
+
+        What arrives through ``origin="server"`` counts as local to Dovecot, hence as secured. Where nobody listens
+        there, a client is hung up on. Where sshd forbids forwarding, a shell on the server passes the bytes on.
+        """
+        connection = self.jump if origin == "jump" else self.connection
+
+        def opened(peer: tuple[str, int]) -> paramiko.Channel:
+            self.round_trips += 1
+            transport = connection.transport
+            try:
+                channel: paramiko.Channel = transport.open_channel("direct-tcpip", (address, port), peer, timeout=15)
+            except paramiko.ChannelException as error:
+                if error.code != _PROHIBITED or origin == "jump":
+                    raise
+                self.round_trips += 1
+                channel = transport.open_session(timeout=15)
+                channel.exec_command(f"exec bash -c {shlex.quote(_RELAY)} relay {shlex.quote(address)} {port}")
+            return channel
+
+        # fabric's own forward_local yields before its port listens; its tunnel is what we use
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            finished = threading.Event()
+            opener = threading.Thread(target=_accept, args=(listener, opened, finished), daemon=True)
+            opener.start()
+            try:
+                yield "127.0.0.1", listener.getsockname()[1]
+            finally:
+                finished.set()
+                opener.join(timeout=5)
+
+    @property
+    def jump(self) -> _Strict:
+        """The connection to the jump host. Raises ConnectError when there is none."""
+        gateway = self.connection.gateway
+        if not isinstance(gateway, _Strict):
+            raise ConnectError("this server is not reached by a jump host", remedy="set ssh.jump in the sheet.")
+        return gateway
+
+    def reach_from_jump(self, address: str, port: int, timeout: float) -> str:
+        """``open``, ``refused``, ``timeout`` or ``unknown: ...``: a connect from the jump host."""
+        self.round_trips += 1
+        try:
+            self.jump.transport.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout).close()
+        except paramiko.ChannelException as error:
+            return f"unknown: {error.text}" if error.code == _PROHIBITED else _connect_failed(error.text)
+        except paramiko.SSHException:
+            return "timeout"
+        return "open"
+
+    def close(self) -> None:
+        """End the connection, the jump host's included."""
+        gateway = self.connection.gateway
+        self.connection.close()
+        if isinstance(gateway, fabric.Connection):
+            gateway.close()
+
+
+def _accept(
+    listener: socket.socket, opened: Callable[[tuple[str, int]], paramiko.Channel], finished: threading.Event
+) -> None:
+    """Lead every connection to ``listener`` through a channel of its own until ``finished`` is set."""
+    listener.settimeout(0.05)
+    tunnels = []
+    while not finished.is_set():
+        try:
+            client, peer = listener.accept()
+        except TimeoutError:
+            continue
+        client.setblocking(True)
+        try:
+            channel = opened(peer)
+        except (paramiko.SSHException, EOFError, OSError):
+            client.close()  # the client sees what it would see: a connection that is closed at once
+            continue
+        tunnel = fabric.tunnels.Tunnel(channel, client, finished)
+        tunnel.start()
+        tunnels.append(tunnel)
+    for tunnel in tunnels:
+        tunnel.join(timeout=2)
+
+
+def _connect_failed(text: str) -> str:
+    return "timeout" if "timed out" in text.lower() else "refused"
+
+
+def connect(sheet: Sheet, transcript: Transcript) -> Host:
+    """Connect to the sheet's server and become root. One connection, one round trip.
+
+    Raises HostKeyError, LoginRefused, Unreachable or SudoRefused, each with what to do.
+    """
+    ssh = sheet.ssh
+    known_hosts = Path(ssh.known_hosts or "~/.ssh/known_hosts").expanduser()
+    keywords: dict[str, Any] = {"disabled_algorithms": _WEAK, "banner_timeout": 30, "auth_timeout": 30}
+    if ssh.key:
+        keywords |= {"key_filename": ssh.key, "look_for_keys": False, "allow_agent": False}
+    config = fabric.Config(overrides={"runners": {"remote": _Runner}})
+
+    def link(where: str, user: str, port: int, gateway: _Strict | None) -> _Strict:
+        return _Strict(
+            where,
+            user=user,
+            port=port,
+            gateway=gateway,
+            known_hosts=known_hosts,
+            config=config,
+            connect_timeout=ssh.connect_timeout,
+            connect_kwargs=dict(keywords),
+        )
+
+    gateway = None
+    if ssh.jump:
+        user, _, rest = ssh.jump.rpartition("@")
+        where, colon, port = rest.rpartition(":")
+        gateway = link(where if colon else rest, user or ssh.user, int(port) if colon else 22, None)
+        _open(gateway, known_hosts, ssh.key)
+    connection = link(sheet.ssh_host, ssh.user, ssh.port, gateway)
+    _open(connection, known_hosts, ssh.key)
+    transport = connection.transport
+    if isinstance(transport.sock, socket.socket):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # 48 ms a command without it
+    host = Host(
+        connection,
+        transcript,
+        connections=2 if gateway else 1,
+        host_key=_fingerprint(transport.get_remote_server_key()),
+        address=transport.getpeername()[0] if gateway is None else sheet.ssh_host,
+    )
+    transcript.add("connect", host=sheet.ssh_host, port=ssh.port, user=ssh.user, jump=ssh.jump, host_key=host.host_key)
+    if ssh.user != "root":
+        _become_root(host, sheet)
+    return host
+
+
+def _become_root(host: Host, sheet: Sheet) -> None:
+    user = sheet.ssh.user
+    probe, why = host._exec("sudo -n id -u 2>&1; true", "", 60)  # noqa: SLF001
+    if probe.strip() == "0":
+        host.shell = "sudo -n sh -s"
+        return
+    if sheet.ssh.sudo_password is None:
+        raise SudoRefused(
+            f"{user} cannot become root on {sheet.ssh_host}: {redact((probe + why).strip()) or 'sudo said nothing'}",
+            follows="nothing can be read reliably and nothing was changed.",
+            remedy="log in as root, allow passwordless sudo, or give ssh.sudo_password a reference in the sheet.",
+        )
+    word = secret(sheet.ssh.sudo_password, what=f"sudo password of {user}")
+    if "\n" in word:
+        raise SudoRefused(f"the sudo password of {user} has a line break in it", remedy="check the reference.")
+    # -k: a cached ticket would leave the password on standard input, where the shell would run it
+    host.shell, host.sudo_line = "sudo -k -S -p '' sh -s", word + "\n"
+    out, err = host._exec(host.shell, host.sudo_line + "id -u\n", 60)  # noqa: SLF001
+    if out.strip() != "0":
+        raise SudoRefused(
+            f"sudo refused {user}'s password on {sheet.ssh_host}: {redact(err.strip().splitlines()[0]) if err else ''}",
+            follows="nothing was changed.",
+            remedy="check the password behind ssh.sudo_password and the server's sudoers.",
+        )
+
+
+def _open(connection: _Strict, known_hosts: Path, key: str | None) -> None:
+    where = f"{connection.host}:{connection.port}"
+    try:
+        connection.open()
+    except paramiko.BadHostKeyException as error:
+        raise HostKeyError(
+            f"the SSH host key of {where} has CHANGED: it shows {_fingerprint(error.key)}, "
+            f"{known_hosts} has {_fingerprint(error.expected_key)}",
+            follows="this may be another machine in between; nothing was sent to it.",
+            remedy="compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the server's console; "
+            f"when it is right, `ssh-keygen -R '{_known_as(connection)}' -f {known_hosts}` and add the new key.",
+        ) from error
+    except paramiko.PasswordRequiredException as error:
+        raise LoginRefused(
+            f"the private key {key or 'found in ~/.ssh'} is encrypted",
+            remedy="load it into ssh-agent (ssh-add) and leave ssh.key out, or name an unencrypted deployment key.",
+        ) from error
+    except paramiko.AuthenticationException as error:
+        raise LoginRefused(
+            f"{where} refused the login of {connection.user}: {error}",
+            follows="nothing was changed.",
+            remedy=f"check ssh.user and ssh.key in the sheet with `ssh -p {connection.port} {connection.user}@"
+            f"{connection.host}`; sshd before 7.2 (CentOS 7) needs an ed25519 or ecdsa user key, not RSA.",
+        ) from error
+    except (paramiko.ssh_exception.NoValidConnectionsError, OSError, EOFError) as error:
+        raise Unreachable(
+            f"{where} does not answer by SSH: {_reason(error)}",
+            follows="nothing was changed.",
+            remedy="check ssh.host and ssh.port in the sheet, the network and the firewall in between.",
+        ) from error
+    except paramiko.SSHException as error:
+        if "not found in known_hosts" in str(error):
+            raise HostKeyError(
+                f"the SSH host key of {where} is not in {known_hosts}",
+                follows="the server cannot be told from an impostor; nothing was sent to it.",
+                remedy=f"`ssh-keyscan -p {connection.port} {connection.host}`, compare the fingerprint with "
+                "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the server's console, and add the line.",
+            ) from error
+        if "Invalid key" in str(error) or "private key" in str(error).lower():
+            raise LoginRefused(
+                f"the private key {key or 'found in ~/.ssh'} cannot be used with {where}: {error}",
+                remedy="use an ed25519 or ecdsa key; sshd before 7.2 (CentOS 7) does not work with RSA keys here.",
+            ) from error
+        raise Unreachable(
+            f"no SSH session with {where}: {error}",
+            follows="nothing was changed.",
+            remedy="look at sshd's log on the server; it must offer algorithms that are not broken (no CBC, no SHA-1).",
+        ) from error
+
+
+def _known_as(connection: _Strict) -> str:
+    return connection.host if connection.port == 22 else f"[{connection.host}]:{connection.port}"  # noqa: PLR2004
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror):
+        return "the name does not resolve"
+    if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
+        return "; ".join(dict.fromkeys(_reason(each) for each in error.errors.values()))
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__
+
+
+def _fingerprint(key: paramiko.PKey) -> str:
+    """``ssh-ed25519 SHA256:...``, as ssh-keygen -l shows it."""
+    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+    return f"{key.get_name()} SHA256:{digest}"
+
+
+def _lost(error: BaseException) -> ConnectionLost:
+    return ConnectionLost(
+        f"the connection broke: {_reason(error)}",
+        follows="the step that was under way may be half done; every file is written whole or not at all.",
+        remedy="run it again: it looks first and changes only what is still missing.",
+    )
+
+
+_HEADER = """\
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C; export PATH LC_ALL
+unset LANGUAGE; umask 022
+"""
+
+
+def _script(commands: Mapping[str, Command], mark: str, *, stop: bool) -> str:
+    """The shell script of a batch: a function that is called by its last line, so that half a script does nothing."""
+    lines = [_HEADER, "main() {"]
+    for index, command in enumerate(commands.values()):
+        words = f"timeout -k {_KILL_AFTER} {command.timeout} {shlex.join(command.argv)}"
+        if command.stdin is None:
+            lines.append(f"{words} </dev/null; rc=$?")
+        else:
+            # printf is the shell's own, so the bytes are in no command line
+            lines.append(f"printf %s {base64.b64encode(command.stdin).decode()} | base64 -d | {words}; rc=$?")
+        lines.append(f"printf '\\n@{mark} {index} %s\\n' $rc; printf '\\n@{mark} {index} %s\\n' $rc >&2")
+        if stop and command.ok is not None:
+            lines.append(f"case $rc in {'|'.join(str(code) for code in sorted(command.ok))}) ;; *) return 0;; esac")
+    lines += ["}", "main", ""]
+    return "\n".join(lines)
+
+
+def _split(text: str, mark: str) -> dict[int, tuple[str, int]]:
+    """Position of a command to (its output, its exit code)."""
+    parts = re.split(rf"\n@{mark} (\d+) (\d+)\n", text)
+    return {int(parts[i + 1]): (parts[i], int(parts[i + 2])) for i in range(0, len(parts) - 2, 3)}

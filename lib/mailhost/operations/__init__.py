@@ -1,0 +1,10 @@
+"""What must be changed: values in, changes out. Nothing here can touch a server."""
+
+from __future__ import annotations
+
+from mailhost.operations.configure import configure
+from mailhost.operations.firewall import firewall
+from mailhost.operations.install import install
+from mailhost.operations.secure import secure
+
+__all__ = ["configure", "firewall", "install", "secure"]

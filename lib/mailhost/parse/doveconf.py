@@ -1,0 +1,62 @@
+"""The output of doveconf as rows: one setting a row, with the sections that it stands in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_HEADER = re.compile(r"# (?P<version>\d+(?:\.\d+)+)\S*(?: \([^)]*\))?: (?P<path>/\S+)")
+_VERSION = re.compile(r"(?m)^(?P<version>\d+\.\d+(?:\.\d+)*)")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting. ``section`` holds the headings around it, outermost first: ``("protocol imap",)``."""
+
+    section: tuple[str, ...]
+    name: str
+    value: str
+
+
+def rows(text: str) -> tuple[Row, ...]:
+    """Every setting in what doveconf printed; comments are skipped, quotes are taken off.
+
+    An empty section (``passdb pam { }``) gives a row with an empty name, so that it is not lost.
+    """
+    found: list[Row] = []
+    sections: list[str] = []
+    for raw in text.splitlines():
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line == "}":
+            if sections:
+                sections.pop()
+        elif line.endswith("{"):
+            sections.append(line[:-1].strip())
+            found.append(Row(tuple(sections), "", ""))
+        elif "=" in line:
+            name, _, value = line.partition("=")
+            found.append(Row(tuple(sections), name.strip(), _unquoted(value.strip())))
+    return tuple(row for n, row in enumerate(found) if row.name or _is_empty(found, n))
+
+
+def config_path(text: str) -> str | None:
+    """The file that doveconf began with, from its first line; None when it is not told."""
+    match = _HEADER.search(text)
+    return match["path"] if match else None
+
+
+def version(text: str) -> str | None:
+    """``2.3.19.1`` out of ``2.3.19.1 (9b53102964)``, as ``dovecot --version`` prints it."""
+    match = _VERSION.search(text)
+    return match["version"] if match else None
+
+
+def _unquoted(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return re.sub(r"\\(.)", r"\1", value[1:-1]) if quoted else value
+
+
+def _is_empty(found: list[Row], n: int) -> bool:
+    return n + 1 == len(found) or found[n + 1].section[: len(found[n].section)] != found[n].section

@@ -1,0 +1,18 @@
+"""Many probes at once: their time is the server's delays, not this machine's work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def parallel(calls: Sequence[tuple[Callable[..., T], tuple[Any, ...]]], *, workers: int = 16) -> list[T]:
+    """Make all calls (function, arguments) at the same time; results come in the order of the calls."""
+    if not calls:
+        return []
+    with ThreadPoolExecutor(max_workers=min(workers, len(calls))) as pool:
+        futures = [pool.submit(function, *arguments) for function, arguments in calls]
+        return [future.result() for future in futures]

@@ -1,0 +1,51 @@
+"""Secrets in, ``***`` out: applied to everything before it is stored or shown.
+
+A secret is registered the moment that it is revealed (`secret_from`), together with the shapes in
+which it travels: quoted for a shell, base64 of SASL PLAIN. Private keys in PEM form are
+recognised without being registered, since a server may print one that we have never seen (Dovecot 2.4 does
+so for ``ssl_server_key_file = </path``).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import shlex
+import threading
+
+MASK = "***"
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----.*?(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----|\Z)", re.DOTALL
+)
+# crypt(3) hashes, as in /etc/shadow or an overlooked passwd-file
+_CRYPT = re.compile(r"\$(?:1|2[aby]|5|6|y|7|gy)\$[./A-Za-z0-9$=,]{8,}")
+
+_secrets: set[str] = set()
+_lock = threading.Lock()
+
+
+def register(secret: str, *, login: str = "") -> None:
+    """Have every later `redact` mask this secret, in each shape in which it travels."""
+    if not secret:
+        return
+    shapes = {secret, shlex.quote(secret), base64.b64encode(secret.encode()).decode()}
+    if login:
+        shapes.add(base64.b64encode(f"\0{login}\0{secret}".encode()).decode())
+        shapes.add(base64.b64encode(f"{login}\0{login}\0{secret}".encode()).decode())
+    with _lock:
+        _secrets.update(shapes)
+
+
+def redact(text: str) -> str:
+    """The text with every registered secret, private key and password hash masked."""
+    with _lock:
+        shapes = sorted(_secrets, key=len, reverse=True)
+    for shape in shapes:
+        text = text.replace(shape, MASK)
+    text = _PRIVATE_KEY.sub(f"[private key {MASK}]", text)
+    return _CRYPT.sub(MASK, text)
+
+
+def holds_secret(text: str) -> bool:
+    """Whether the text holds something that `redact` would mask: the last scan over a record."""
+    return redact(text) != text
