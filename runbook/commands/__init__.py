@@ -1,0 +1,1 @@
+"""The subcommands of `runbook`, one module each."""

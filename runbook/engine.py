@@ -1,0 +1,262 @@
+"""Runs a notebook in a kernel of its own and says how each cell ended. The only papermill.
+
+papermill's own engine tells too little: a cell that ran out of time is recorded as completed, one whose kernel was
+killed as running. Ours sets the true status, writes its file redacted, whole and 0600, and speaks to the kernel
+through sockets in a private folder, so that neither a port nor another user of the machine comes in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from runbook.record.folder import scrub, write
+from runbook.spared import costly_imports
+
+with costly_imports():
+    import nbformat
+    import papermill
+    import papermill.engines
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.utils import run_sync
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from papermill.clientwrap import PapermillNotebookClient
+
+Status = Literal["completed", "error", "killed", "timed-out", "interrupted"]
+
+_NAME = "dovecot-runbook"
+_BY_HAND = "stopped by Ctrl-C"
+_GRACE = 5  # seconds that an interrupted cell is given to put things in order
+_LONGEST = 40  # characters of a folder for sockets, whose whole path may have 107
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The cell that runs now; ``heading`` is the nearest one above it."""
+
+    index: int
+    total: int
+    id: str
+    heading: str
+
+
+@dataclass(frozen=True)
+class Executed:
+    """How a notebook ended.
+
+    status  ``completed``; ``error``: a cell raised; ``killed``: the kernel died; ``timed-out``; ``interrupted``: by us
+    error   the exception's text, or what happened
+    name    the exception's class, for ``error``
+    cell    the id of the cell where it ended, for anything but ``completed``
+    """
+
+    status: Status
+    seconds: float
+    error: str = ""
+    name: str = ""
+    cell: str = ""
+
+
+def execute(
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    *,
+    on_cell: Callable[[Cell], None] | None = None,
+    timeout: int | None = None,
+) -> Executed:
+    """Execute a notebook into ``output`` and say how it ended; only a defect of ours raises.
+
+    ``timeout`` is for one cell, in seconds. After KeyboardInterrupt the cell is interrupted, the output is written
+    and the status is ``interrupted``.
+    """
+    started = time.monotonic()
+    state = _State(on_cell or (lambda _: None), output)
+    try:
+        with tempfile.TemporaryDirectory(prefix="runbook-", dir=_runtime_folder()) as sockets:
+            papermill.execute_notebook(
+                str(notebook),
+                None,  # our engine writes the file itself: whole, redacted, 0600
+                dict(parameters),
+                engine_name=_NAME,
+                kernel_name="python3",
+                progress_bar=False,
+                execution_timeout=timeout,
+                state=state,
+                sockets=Path(sockets),
+            )
+    except papermill.PapermillExecutionError as error:
+        if state.status == "completed":  # the state knows more, as a rule
+            state.status, state.error, state.name = "error", str(error.evalue), str(error.ename)
+    except KeyboardInterrupt as signal:  # outside of a cell: while the kernel starts or ends
+        state.status, state.error = "interrupted", str(signal) or _BY_HAND
+    return Executed(state.status, round(time.monotonic() - started, 3), state.error, state.name, state.cell)
+
+
+def prepare(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
+    """Write a copy of a notebook with these parameters in it, 0600, without running it."""
+    made = papermill.execute_notebook(str(notebook), None, dict(parameters), prepare_only=True, progress_bar=False)
+    made.metadata.pop("papermill", None)  # the copy is there to be run, it was not
+    _write(made, output)
+
+
+@dataclass
+class _State:
+    """What is known of an execution while it goes on."""
+
+    on_cell: Callable[[Cell], None]
+    output: Path
+    status: Status = "completed"
+    error: str = ""
+    name: str = ""
+    cell: str = ""
+
+    def ended(self, cell: Any, status: Status, error: str, name: str = "") -> None:
+        """Note a bad end, on the cell too: ``failed`` for papermill's readers, our own word for ours."""
+        self.status, self.error, self.name, self.cell = status, error, name, str(cell.get("id", ""))
+        cell.metadata.papermill["status"] = "failed"
+        cell.metadata.papermill["exception"] = True
+        if status != "error":
+            cell.metadata["runbook"] = {"ended": status}
+
+
+class _Manager(AsyncKernelManager):
+    """A kernel of this very interpreter, whatever kernelspec of that name is installed."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            display_name="Python 3",
+            language="python",
+        )
+
+
+class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no types
+    """Runs the cells one by one until one does not end well."""
+
+    state: _State
+    log_file: Path
+    task: asyncio.Task[Any] | None = None
+
+    def execute(self) -> None:
+        """Start a kernel, run the cells, end the kernel."""
+        self.reset_execution_trackers()
+        with self.log_file.open("wb") as log, self.setup_kernel(stdout=log, stderr=log):
+            info = self.wait_for_reply(self.kc.kernel_info())
+            self.nb.metadata["language_info"] = info["content"]["language_info"]
+            self.papermill_execute_cells()
+
+    def papermill_execute_cells(self) -> None:
+        heading = ""
+        for index, cell in enumerate(self.nb.cells):
+            heading = _heading(cell) or heading
+            if cell.cell_type == "code":
+                self.state.on_cell(Cell(index, len(self.nb.cells), str(cell.get("id", "")), heading))
+            self.nb_man.cell_start(cell, index)
+            try:
+                self._run(cell, index)
+            finally:
+                self.nb_man.cell_complete(cell, cell_index=index)
+                _write(self.nb, self.state.output)
+            if self.state.status != "completed":
+                if index < len(self.nb.cells) - 1:
+                    # the kernel may still hold a connection or a temporary account: let it end by itself
+                    self.shutdown_kernel = "graceful"
+                return
+
+    def _run(self, cell: Any, index: int) -> None:
+        async def one() -> None:
+            self.task = asyncio.current_task()
+            await self.async_execute_cell(cell, index)
+
+        try:
+            run_sync(one)()
+        except CellExecutionError as error:
+            self.state.ended(cell, "error", str(error.evalue), str(error.ename))
+        except CellTimeoutError:
+            self.state.ended(cell, "timed-out", f"no end within {self.timeout} s")
+        except DeadKernelError:
+            last = self.log_file.read_text(errors="replace").strip().splitlines()[-1:]
+            why = last[0] if last else "killed, or out of memory"
+            self.state.ended(cell, "killed", f"the kernel died while this cell ran ({why})")
+        except KeyboardInterrupt as signal:
+            run_sync(self._interrupt)()
+            self.state.ended(cell, "interrupted", str(signal) or _BY_HAND)
+
+    async def _interrupt(self) -> None:
+        """Interrupt the cell and give it a moment to put things in order."""
+        await self.km.interrupt_kernel()
+        if self.task is not None:
+            done, _ = await asyncio.wait([self.task], timeout=_GRACE)
+            for task in done:
+                task.exception()  # the cell's KeyboardInterrupt; asked for, so that asyncio does not print it
+
+
+class _Engine(papermill.engines.NBClientEngine):  # type: ignore[misc]  # papermill has no types
+    """papermill's engine with our kernel, our client and our file."""
+
+    @classmethod
+    def execute_notebook(cls, nb: Any, kernel_name: str, *, state: _State, **kwargs: Any) -> Any:
+        nb.metadata.papermill["output_path"] = state.output.name
+        for cell in nb.cells:
+            if "injected-parameters" in cell.metadata.get("tags", ()):
+                cell["id"] = "injected-parameters"  # as readable as the other ids are
+        try:
+            return super().execute_notebook(nb, kernel_name, state=state, **kwargs)
+        finally:
+            _write(nb, state.output)  # before papermill puts cells of its own about the error in
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: Any, kernel_name: str, *, state: _State, sockets: Path, **kwargs: Any
+    ) -> None:
+        manager = _Manager(
+            kernel_name=kernel_name,
+            transport="ipc",
+            ip=str(sockets / "k"),
+            connection_file=str(sockets / "kernel.json"),
+        )
+        client = _Client(
+            nb_man,
+            km=manager,
+            kernel_name=kernel_name,
+            timeout=kwargs.get("execution_timeout"),
+            startup_timeout=kwargs.get("start_timeout", 60),
+            shutdown_kernel="immediate",
+        )
+        client.owns_km = True  # nbclient leaves a manager's kernel running unless it made the manager
+        client.state = state
+        client.log_file = sockets / "kernel.log"
+        client.execute()
+
+
+# By hand and not by an entry point: a broken plug-in would break `import papermill` for everybody.
+papermill.engines.papermill_engines.register(_NAME, _Engine)
+
+
+def _write(notebook: Any, path: Path) -> None:
+    clean = nbformat.from_dict(scrub(notebook))  # type: ignore[no-untyped-call]
+    write(path, str(nbformat.writes(clean)).rstrip("\n") + "\n")  # type: ignore[no-untyped-call]
+
+
+def _runtime_folder() -> str | None:
+    """Where sockets go: the user's own folder for such things, else the usual temporary one."""
+    folder = os.environ.get("XDG_RUNTIME_DIR")
+    return folder if folder and os.access(folder, os.W_OK) and len(folder) < _LONGEST else None
+
+
+def _heading(cell: Any) -> str:
+    """The last heading in a cell of prose."""
+    if cell.cell_type != "markdown":
+        return ""
+    lines = [line.lstrip("#").strip() for line in cell.source.splitlines() if line.startswith("#")]
+    return lines[-1] if lines else ""
