@@ -1,0 +1,175 @@
+"""The product from outside: the command as a process of its own, its records, and servers that it has configured."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runbook import lab
+from runbook.record import Record, listing
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Whatever a temporary account leaves in these is no change of the server.
+_ACCOUNTS = "passwd shadow group gshadow subuid subgid"
+
+
+@dataclass(frozen=True)
+class Told:
+    """How the command ended and what it said."""
+
+    rc: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Product:
+    """The command `runbook`, with records in a folder of the test's own."""
+
+    folder: Path
+
+    @staticmethod
+    def environment(extra: dict[str, str]) -> dict[str, str]:
+        return {**os.environ, **extra}
+
+    def command(self, *words: str, **environment: str) -> Told:
+        done = subprocess.run(
+            [sys.executable, "-m", "runbook", *words],
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=400, env=self.environment(environment),
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        return Told(done.returncode, done.stdout, done.stderr)
+
+    def run(self, server: str | Path, *words: str, **environment: str) -> Told:
+        return self.command("run", str(server), "--records", str(self.folder), *words, **environment)
+
+    def audit(self, server: str | Path, *words: str, **environment: str) -> Told:
+        return self.command("audit", str(server), "--records", str(self.folder), *words, **environment)
+
+    def start(self, server: str | Path, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "runbook", "run", str(server), "--records", str(self.folder), *words],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def records(self, server: str) -> list[Record]:
+        return listing(self.folder, server)
+
+    def last(self, server: str) -> Record:
+        return self.records(server)[-1]
+
+    def sheet(self, server: lab.Server, label: str, /, *, without: tuple[str, ...] = (), **changed: Any) -> Path:
+        """A server's sheet with some keys changed, in a file of its own."""
+        values = yaml.safe_load(server.sheet.read_text()) | changed
+        path = self.folder / f"{server.name}-{label}.yaml"
+        path.write_text(yaml.safe_dump({key: value for key, value in values.items() if key not in without}))
+        return path
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What a server is like, found out past SSH and past our own code."""
+
+    server: lab.Server
+
+    def say(self, script: str) -> str:
+        ran = self.server.run(script)
+        assert ran.rc == 0, ran
+        return ran.out
+
+    def packages(self) -> str:
+        return self.say(
+            "if command -v rpm >/dev/null && [ -e /etc/redhat-release ]; then rpm -qa | sort; else dpkg -l; fi"
+        )
+
+    def etc(self, *, folders: bool = True) -> str:
+        """Every file under /etc with rights, owner, time and digest, a temporary account's traces aside.
+
+        Without ``folders`` their times do not count: a file that came and went changes its folder's.
+        """
+        names = " ".join(f"! -path /etc/{name} ! -path /etc/{name}-" for name in _ACCOUNTS.split())
+        names += " ! -path /etc/.pwd.lock ! -path /etc"
+        return self.say(
+            f"find /etc {names} {'' if folders else '! -type d'} -printf '%p %m %u:%g %T@ %l\\n' | sort; "
+            f"find /etc -type f {names} -exec sha256sum {{}} + | sort -k 2"
+        )
+
+    def users(self) -> str:
+        return self.say("for f in passwd shadow group gshadow; do sort /etc/$f; done; ls /home /var/mail")
+
+    def firewall(self) -> str:
+        return self.say("firewall-cmd --list-all; firewall-cmd --permanent --list-all")
+
+    def unit(self) -> str:
+        return self.say("systemctl show -p ActiveEnterTimestamp,MainPID,ActiveState,UnitFileState dovecot")
+
+    def everything(self) -> dict[str, str]:
+        names = ("packages", "etc", "users", "firewall", "unit")
+        return {name: getattr(self, name)() for name in names}
+
+    def no_leftovers(self) -> None:
+        """No account of ours, no timer, no file of a change under way."""
+        left = self.say(
+            "{ getent passwd | grep ^rbk-; ls -d /home/rbk-* /var/mail/rbk-*; ls /run/systemd/system | grep rbk-; "
+            "systemctl list-timers --all --no-legend | grep dovecot-runbook; ls -d /run/dovecot-runbook*; "
+            "find /etc -name '*.rbk*' -o -name '.rbk*'; } 2>/dev/null || :"
+        )
+        assert left == ""
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
+    return Product(tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture(scope="session")
+def looks() -> Callable[[lab.Server], Looks]:
+    return Looks
+
+
+@pytest.fixture(scope="module")
+def configured(product: Product, lab_up: Callable[..., lab.Server]) -> Callable[..., lab.Server]:
+    """Start a server and take it through the whole runbook."""
+
+    def make(system: str = "debian12") -> lab.Server:
+        server = lab_up(system)
+        told = product.run(server.name, "--mode", "apply", "--json")
+        assert told.rc == 0, told.text
+        return server
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def holds_no_secret() -> Callable[[Path, lab.Server], None]:
+    """No file of a record holds the server's private keys, or a password of a temporary account."""
+
+    def check(record: Path, server: lab.Server) -> None:
+        keys = [(server.folder / "tls" / "key.pem").read_text(), server.key.read_text()]
+        secrets = [line for key in keys for line in key.splitlines() if line and "-----" not in line]
+        for file in record.rglob("*"):
+            if not file.is_file():
+                continue
+            text = file.read_text(errors="replace")
+            assert "PRIVATE KEY-----" not in text, file
+            assert not [line for line in secrets if line in text], file
+
+    return check

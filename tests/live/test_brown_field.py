@@ -1,0 +1,105 @@
+"""A server that its owner has set up by the guide's letter, with files of his own: told, made right, nothing lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook import lab
+
+# The guide, step by step: its edits in conf.d, the chain in ssl_ca, its wrong path; and an owner's own files.
+GUIDE = """\
+set -e
+DEBIAN_FRONTEND=noninteractive apt-get -q -y install dovecot-core dovecot-imapd dovecot-pop3d >/dev/null
+cd /etc/dovecot
+sed -i 's|^ssl = .*|ssl = required|; s|^ssl_cert = .*|ssl_cert = </etc/ssl/certs/own.crt|' conf.d/10-ssl.conf
+sed -i 's|^ssl_key = .*|ssl_key = </etc/ssl/private/own.key|' conf.d/10-ssl.conf
+echo 'ssl_ca = </etc/ssl/certs/own-bundle.pem' >>conf.d/10-ssl.conf
+sed -i 's|^mail_location = .*|mail_location = maildir:~/Maildir|' conf.d/10-mail.conf
+echo 'disable_plaintext_auth = yes' >10-auth.conf
+echo 'imap_idle_notify_interval = 3 mins' >local.conf
+printf '# of the owner\\npop3_uidl_format = %%g\\n' >conf.d/20-mine.conf
+useradd -m berta
+printf 'From x\\nSubject: old\\n\\nold mail\\n' >/var/mail/berta && chown berta /var/mail/berta
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(lab_up: Callable[..., lab.Server], product: Any, looks: Any) -> dict[str, Any]:
+    server = lab_up("debian12")
+    tls = server.folder / "tls"
+    for name, path in (("leaf", "certs/own.crt"), ("key", "private/own.key"), ("chain", "certs/own-bundle.pem")):
+        text = (tls / f"{name}.pem").read_text()
+        assert server.run(f"umask 077; mkdir -p /etc/ssl/private; cat >/etc/ssl/{path}", stdin=text).rc == 0
+    ran = server.run(GUIDE)
+    assert ran.rc == 0, ran
+    assert server.run("systemctl restart dovecot").rc == 0
+    look = looks(server)
+    told = {"server": server, "chain before": chain(server), "files before": owners(look)}
+    told["plan"] = product.run(server.name, "--json")
+    told["audit"] = product.audit(server.name, "--json")
+    told["unchanged"] = owners(look)
+    told["apply"] = product.run(server.name, "--mode", "apply", "--json")
+    told |= {"chain after": chain(server), "files after": owners(look)}
+    return told
+
+
+def owners(look: Any) -> str:
+    """Every file that is not ours, by digest and time."""
+    return str(
+        look.say(
+            "find /etc/dovecot /etc/ssl/certs/own* /etc/ssl/private/own.key /var/mail/berta -type f "
+            "! -name 99-dovecot-runbook.conf -printf '%p %m %u %T@ ' -exec sha256sum {} + | sort"
+        )
+    )
+
+
+def chain(server: lab.Server) -> int:
+    """How many certificates a client is sent."""
+    said = server.run("openssl s_client -connect 127.0.0.1:993 -showcerts </dev/null 2>/dev/null")
+    return said.out.count("BEGIN CERTIFICATE")
+
+
+def findings(told: Any, name: str) -> list[dict[str, Any]]:
+    found = json.loads((Path(told.json["record"]) / "findings.json").read_text())
+    return [each for each in found if each["id"] == name]
+
+
+def test_a_plan_takes_stock_and_changes_nothing(seen: dict[str, Any]):
+    assert seen["plan"].rc != 0
+    assert seen["unchanged"] == seen["files before"]
+    for name, says in (
+        ("guide-chain-in-ssl-ca", "10-ssl.conf line"),
+        ("guide-auth-file-path", "/etc/dovecot/10-auth.conf"),
+    ):
+        (found,) = findings(seen["plan"], name)
+        assert found["status"] == "skip", found
+        assert "pending 05_secure" in found["message"]
+        assert says in found["message"]
+        assert found["remedy"]
+
+
+def test_an_audit_of_it_says_fail(seen: dict[str, Any]):
+    for name in ("guide-chain-in-ssl-ca", "guide-auth-file-path"):
+        assert [found["status"] for found in findings(seen["audit"], name)] == ["fail"]
+
+
+def test_mail_in_var_mail_is_told(seen: dict[str, Any]):
+    told = [found for found in findings(seen["plan"], "mbox-mail") if found["status"] == "fail"]
+    assert "berta" in json.dumps(told)
+
+
+def test_the_guides_chain_was_never_sent_and_ours_is(seen: dict[str, Any]):
+    assert (seen["chain before"], seen["chain after"]) == (1, 2)
+    sections = {section["name"]: section["verdict"] for section in seen["apply"].json["sections"]}
+    assert sections["05_secure"] == "as-wanted", seen["apply"].text[-2000:]
+    for name in ("guide-chain-in-ssl-ca", "guide-auth-file-path"):
+        assert {found["status"] for found in findings(seen["apply"], name)} == {"skip", "pass"}
+
+
+def test_nothing_of_the_owners_is_overwritten_or_lost(seen: dict[str, Any]):
+    assert seen["files after"] == seen["files before"]

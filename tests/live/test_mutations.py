@@ -1,0 +1,608 @@
+"""A configured server, broken in exactly one way: the finding for it says fail and what to do, and no other changes.
+
+One row for each finding. What a container cannot be broken by (its clock, its memory, its kernel) is captured: the
+row names the test that judges captured output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mailhost import sheet
+from runbook import lab, running, sections, servers
+from runbook import record as records
+
+USER, PASSWORD = "anna", "Apfel-7!$x"
+LOCAL = "/etc/dovecot/local.conf"  # read last of all, as an owner's own settings are
+RELOAD = "doveadm reload && sleep 0.3"
+RESTART = "systemctl reset-failed dovecot; systemctl restart dovecot && sleep 0.5"
+UNLOCAL = f"rm -f {LOCAL}; {RESTART}"
+AUDIT, PREFLIGHT = "06_audit", "01_preflight"
+
+# What nobody can judge where no TLS comes about, or another certificate is served.
+SERVED = ("served-certificate", "served-chain", "served-verified", "served-names", "served-dates", "tls-version")
+DIALOGUES = ("greeting", "capabilities-cleartext", "login-accepted", "cleartext-refused")
+GONE = ("tls-handshake", "port-open", "listeners", *SERVED, *DIALOGUES)
+
+
+def local(text: str) -> str:
+    """Settings of an owner's own, which override ours."""
+    return f"cat >{LOCAL} <<'EOF'\n{text}\nEOF\n{RESTART}"
+
+
+# Where control groups tell systemd nothing, as in these containers, a unit that stops waits for its TimeoutStopSec.
+UNIT = "systemd-run -q --collect -p TimeoutStopSec=1"
+
+# Dovecot's own way to write a line of each level, to a log of the owner's choice, for as long as the judging takes.
+NOISE = (
+    local("log_path = /var/log/dovecot-own.log")
+    + f"\n{UNIT} --unit=noise sh -c 'while :; do doveadm log test; sleep 0.5; done'"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to break a server.
+
+    id        the finding that must change, to ``status``
+    breaks, mends   scripts for the server's own shell, past SSH; $name $crt $key are set
+    also      findings that change with it
+    judge     the section that judges it, in ``mode``
+    sheet     what is another in the sheet; None takes the key out
+    issue     the certificate that the sheet, or the server (``serve``), gets instead
+    captured  file and name of the test of captured output, where a container cannot be broken so
+    """
+
+    id: str
+    breaks: str = ""
+    mends: str = ""
+    also: tuple[str, ...] = ()
+    judge: str = AUDIT
+    mode: str = "plan"
+    status: str = "fail"
+    says: str = ""
+    sheet: dict[str, Any] = field(default_factory=dict)
+    issue: dict[str, Any] | None = None
+    serve: bool = False
+    canary: bool = False
+    systems: tuple[str, ...] = ("debian12",)
+    captured: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.id if not self.says else f"{self.id}-{self.says}".replace(" ", "-")
+
+
+BOTH = ("debian12", "el")
+FACTS = "mailhost/checks/test_broken_facts.py"
+
+ROWS = (
+    # ---- the server
+    Row("os-supported", captured=(FACTS, "test_os_supported_fails_for_an_unknown_distribution_and_for_an_old_systemd")),
+    Row("memory-available", captured=(FACTS, "test_memory_available_fails_when_little_is_left")),
+    Row("selinux-tools", captured=(FACTS, "test_selinux_tools_fails_where_selinux_enforces_and_restorecon_is_missing")),
+    Row(
+        "disk-space", captured=(FACTS, "test_disk_space_fails_without_room_or_inodes_and_is_unknown_for_a_stale_mount")
+    ),
+    Row("clock-offset", captured=(FACTS, "test_clock_offset_fails_over_a_minute")),
+    # no lab server breaks a proof so that it cannot be made and the connection still holds
+    Row("change-proven", captured=("runbook/test_acting.py", "test_a_proof_that_cannot_be_made_proves_nothing")),
+    Row("clock-synchronised", sheet={"time_sync": "required"}, judge=PREFLIGHT),
+    Row("ipv6-usable", sheet={"listen": ["*", "2001:db8::25"]}, judge=PREFLIGHT),
+    Row(
+        "names-resolve",
+        sheet={"mail_names": ["nowhere.example.test"]},
+        also=("certificate-names",),
+        judge=PREFLIGHT,
+    ),
+    Row(
+        "package-candidate",
+        "dpkg --force-depends --remove dovecot-pop3d >/dev/null 2>&1; mv /var/lib/apt/lists /root/lists; "
+        "mv /etc/apt/sources.list /root/; mv /etc/apt/sources.list.d /root/; mkdir /etc/apt/sources.list.d",
+        "rmdir /etc/apt/sources.list.d; mv /root/sources.list.d /root/sources.list /etc/apt/ 2>/dev/null; "
+        "rm -rf /var/lib/apt/lists; mv /root/lists /var/lib/apt/; "
+        f"apt-get -q -y install dovecot-pop3d >/dev/null 2>&1; {RESTART}",
+        judge=PREFLIGHT,
+    ),
+    Row(
+        "dovecot-version-known",
+        # a stand-in that only tells another version
+        "printf '#!/bin/sh\\necho 2.5.0\\n' >/usr/local/sbin/dovecot; chmod 0755 /usr/local/sbin/dovecot",
+        "rm /usr/local/sbin/dovecot",
+        also=("overridden-later", "sheet-expressible"),  # neither can be judged without the version's language
+        judge=PREFLIGHT,
+    ),
+    Row(
+        "mail-ports-free",
+        f"systemctl stop dovecot; {UNIT} --unit=intruder systemd-socket-activate -l 143 /bin/cat; sleep 0.5",
+        f"systemctl stop intruder; {RESTART}",
+        judge=PREFLIGHT,
+        systems=BOTH,
+    ),
+    Row(
+        "mta-delivers-to-maildir",
+        # a stand-in for Postfix as its package leaves it
+        "printf '#!/bin/sh\\nfor n; do echo \"$n = \"; done\\n' >/usr/local/sbin/postconf; "
+        "chmod 0755 /usr/local/sbin/postconf",
+        "rm /usr/local/sbin/postconf",
+    ),
+    Row(
+        "ban-limit",
+        # a stand-in for fail2ban with a jail for Dovecot
+        'printf \'#!/bin/sh\\ncase $1 in status) echo "Jail list: dovecot";; get) case $3 in maxretry) echo 3;; '
+        "findtime) echo 600;; esac;; esac\\n' >/usr/local/sbin/fail2ban-client; "
+        f"chmod 0755 /usr/local/sbin/fail2ban-client; {UNIT} --unit=fail2ban sleep 600",
+        "systemctl stop fail2ban; rm /usr/local/sbin/fail2ban-client",
+    ),
+    # ---- users
+    Row("users-homes", "useradd -m ben; rm -r /home/ben", "userdel ben", systems=BOTH),
+    Row("mbox-mail", f"echo mail >/var/mail/{USER}; chown {USER} /var/mail/{USER}", f": >/var/mail/{USER}"),
+    Row(
+        "login-blocked",
+        "cp -p /etc/pam.d/dovecot /root/pam; touch /etc/nologin; "
+        "grep -q pam_nologin /etc/pam.d/dovecot || echo 'account required pam_nologin.so' >>/etc/pam.d/dovecot",
+        "mv /root/pam /etc/pam.d/dovecot; rm /etc/nologin",
+        also=("login-accepted", "cleartext-refused", "log-errors", "log-warnings"),
+        systems=BOTH,
+    ),
+    Row(
+        "leftover-accounts",
+        "useradd -M -c 'dovecot-runbook temporary account' rbk-0badcafe",
+        "userdel rbk-0badcafe",
+    ),
+    # ---- package and unit
+    Row(
+        "packages-installed",
+        "dpkg --force-depends --remove dovecot-pop3d >/dev/null 2>&1 || :",
+        f"apt-get -q -y install dovecot-pop3d >/dev/null 2>&1; {RESTART}",
+        also=(
+            "configuration-valid",
+            "settings-effective",
+            "drop-in-as-written",
+            "trusted-networks",
+            "unit-active",
+            "log-errors",
+            *GONE,
+        ),
+    ),
+    Row("unit-enabled", "systemctl disable dovecot", "systemctl enable dovecot", systems=BOTH),
+    Row("unit-active", "systemctl stop dovecot", RESTART, also=GONE, systems=BOTH),
+    # ---- configuration
+    Row(
+        "configuration-valid",
+        f"echo 'no_such_setting = yes' >{LOCAL}",
+        f"rm {LOCAL}",
+        also=("settings-effective", "trusted-networks", "log-errors"),
+        systems=BOTH,
+    ),
+    Row(
+        "settings-effective",
+        local("ssl_min_protocol = TLSv1.3"),
+        UNLOCAL,
+        systems=BOTH,
+    ),
+    Row("drop-in-as-written", 'echo "# mine" >>"$dropin"', "sed -i '$d' \"$dropin\"", systems=BOTH),
+    Row("trusted-networks", local("login_trusted_networks = 192.0.2.0/24"), UNLOCAL),
+    # ---- a Dovecot that was there before us
+    Row("overridden-later", local("ssl_min_protocol = TLSv1.3"), UNLOCAL, judge=PREFLIGHT),
+    Row("sheet-expressible", sheet={"maildir": "~/Mail:dir"}, judge=PREFLIGHT),
+    Row(
+        "guide-chain-in-ssl-ca",
+        # our own part for TLS would make up for it
+        f'sed -i \'/^# --- tls/,$d\' "$dropin"; echo "ssl_ca = <$crt" >{LOCAL}; {RESTART}',
+        f'cp -p /root/kept/99-dovecot-runbook.conf "$dropin"; {UNLOCAL}',
+        also=("*",),
+    ),
+    Row(
+        "guide-auth-file-path",
+        "sed -i '/^# --- tls/,$d' \"$dropin\"; echo 'disable_plaintext_auth = yes' >/etc/dovecot/10-auth.conf; "
+        f"{RESTART}",
+        f'cp -p /root/kept/99-dovecot-runbook.conf "$dropin"; rm /etc/dovecot/10-auth.conf; {RESTART}',
+        also=("*",),
+    ),
+    Row(
+        "other-instance",
+        "mkdir -p /etc/second; printf 'base_dir = /run/second\\ninstance_name = second\\nprotocols =\\nssl = no\\n' "
+        ">/etc/second/dovecot.conf; dovecot -c /etc/second/dovecot.conf; sleep 1",
+        "doveadm -c /etc/second/dovecot.conf stop; sleep 1; doveadm instance remove second; rm -r /etc/second",
+        status="skip",
+    ),
+    Row(
+        "upgrade-ready",
+        # a stand-in that offers what the next Debian has
+        "printf '#!/bin/sh\\necho dovecot-core:; echo \"  Candidate: 1:2.4.1+dfsg1-6\"\\n' >/usr/local/sbin/apt-cache; "
+        "chmod 0755 /usr/local/sbin/apt-cache",
+        "rm /usr/local/sbin/apt-cache",
+    ),
+    # ---- listeners and firewall
+    Row(
+        "listeners",
+        local("service pop3-login {\n  inet_listener pop3s {\n    port = 0\n  }\n}"),
+        UNLOCAL,
+        also=("port-open", "tls-handshake", "greeting", "login-accepted", *SERVED),
+    ),
+    Row(
+        "firewall-known",
+        "systemctl stop firewalld",
+        "systemctl start firewalld",
+        also=("firewall-rules", "firewall-permanent"),
+    ),
+    Row(
+        "firewall-rules",
+        "firewall-cmd -q --remove-service=pop3s; firewall-cmd -q --remove-port=995/tcp",
+        "firewall-cmd -q --reload",
+        also=("port-open", "tls-handshake", "greeting", "login-accepted", *SERVED),
+        systems=BOTH,
+    ),
+    Row(
+        "firewall-permanent",
+        "firewall-cmd -q --permanent --remove-service=pop3s; firewall-cmd -q --permanent --remove-port=995/tcp",
+        "firewall-cmd -q --runtime-to-permanent",
+        systems=BOTH,
+    ),
+    Row(
+        "port-open",
+        "firewall-cmd -q --add-rich-rule='rule port port=995 protocol=tcp reject'",
+        "firewall-cmd -q --reload",
+        also=("firewall-rules", "tls-handshake", "greeting", "login-accepted", *SERVED),
+    ),
+    Row(
+        "port-closed",
+        sheet={"firewall": {"pop3": "closed", "imap": "open"}},
+        also=(
+            "firewall-rules",
+            "firewall-permanent",
+            "tls-handshake",
+            "greeting",
+            "capabilities-cleartext",
+            "login-accepted",
+            "cleartext-refused",
+            *SERVED,
+        ),
+    ),
+    # ---- what clients are told
+    Row(
+        "greeting",
+        local(
+            "service pop3-login {\n  inet_listener pop3 {\n    port = 0\n  }\n}\n"
+            "service imap-login {\n  inet_listener odd {\n    port = 110\n  }\n}"
+        ),
+        UNLOCAL,
+        also=("tls-handshake", "capabilities-cleartext", "login-accepted", "cleartext-refused", *SERVED),
+    ),
+    Row(
+        "capabilities-cleartext",
+        local("ssl = yes\ndisable_plaintext_auth = no"),
+        UNLOCAL,
+        also=("settings-effective", "cleartext-refused", "log-warnings"),
+        systems=BOTH,
+    ),
+    Row(
+        "cleartext-refused",
+        local("ssl = yes\ndisable_plaintext_auth = no"),
+        UNLOCAL,
+        also=("settings-effective", "capabilities-cleartext", "log-warnings"),
+        systems=BOTH,
+    ),
+    Row(
+        "login-accepted",
+        f"mv /home/{USER}/Maildir /root/kept-maildir; mkdir /home/{USER}/Maildir; chmod 0700 /home/{USER}/Maildir",
+        f"rm -r /home/{USER}/Maildir; mv /root/kept-maildir /home/{USER}/Maildir",
+        also=("cleartext-refused", "log-errors", "users-homes"),
+        systems=BOTH,
+    ),
+    Row(
+        "mail-stored-and-read",
+        local("protocol pop3 {\n  mail_location = maildir:~/Other\n}"),
+        f"rm -rf /home/{USER}/Other; {UNLOCAL}",
+        also=("settings-effective",),
+        judge="05_secure",
+    ),
+    Row(
+        "wrong-password-refused",
+        local("passdb {\n  driver = static\n  args = nopassword=y\n}"),
+        UNLOCAL,
+        also=("log-errors", "log-warnings"),
+        judge="05_secure",
+    ),
+    Row(
+        "log-errors",
+        NOISE,
+        f"systemctl stop noise; {UNLOCAL}",
+        also=("log-warnings",),
+    ),
+    Row(
+        "log-warnings",
+        NOISE,
+        f"systemctl stop noise; {UNLOCAL}",
+        also=("log-errors",),
+    ),
+    # ---- certificate files on the server, and what is served
+    Row("certificate-installed", 'echo >>"$crt"', "sed -i '$d' \"$crt\"", systems=BOTH),
+    Row("key-file-protected", 'chmod 0644 "$key"', 'chmod 0600 "$key"', systems=BOTH),
+    Row(
+        "tls-handshake",
+        issue={"only": "key"},
+        serve=True,
+        systems=BOTH,
+        also=(
+            "certificate-installed",
+            "configuration-valid",
+            "login-accepted",
+            "cleartext-refused",
+            "greeting",
+            "log-errors",
+            *SERVED,
+        ),
+    ),
+    Row(
+        "tls-version",
+        sheet={"tls": {"minimum": "TLSv1.3"}},
+        breaks=(
+            "cp /etc/ssl/openssl.cnf /root/openssl.cnf; printf '[openssl_init]\\nssl_conf = t\\n[t]\\n"
+            "system_default = u\\n[u]\\nMaxProtocol = TLSv1.2\\n' >>/etc/ssl/openssl.cnf; " + RESTART
+        ),
+        mends=f"mv /root/openssl.cnf /etc/ssl/openssl.cnf; {RESTART}",
+        also=("settings-effective", "drop-in-as-written"),
+    ),
+    Row("served-certificate", issue={}, serve=True, also=("certificate-installed",), systems=BOTH),
+    Row(
+        "served-chain",
+        issue={"only": "leaf"},
+        serve=True,
+        also=("certificate-installed", "served-verified", "login-accepted", "cleartext-refused", "log-errors"),
+    ),
+    Row(
+        "served-verified",
+        issue={"self_signed": True},
+        serve=True,
+        also=("certificate-installed", "served-certificate", "served-chain", "login-accepted", "cleartext-refused"),
+    ),
+    Row(
+        "served-names",
+        issue={"names": ["other.example.test"]},
+        serve=True,
+        also=("certificate-installed", "served-certificate", "served-verified", "login-accepted", "cleartext-refused"),
+    ),
+    Row(
+        "served-dates",
+        issue={"days": 0.03},
+        serve=True,
+        also=("certificate-installed", "served-certificate", "served-verified", "login-accepted", "cleartext-refused"),
+    ),
+    # ---- the sheet's certificate, before anything is touched
+    Row(
+        "certificate-given",
+        sheet={"tls": None},
+        judge=PREFLIGHT,
+        systems=BOTH,
+        also=(
+            "key-readable",
+            "key-matches",
+            "certificate-names",
+            "certificate-dates",
+            "chain-complete",
+            "certificate-strength",
+        ),
+    ),
+    Row("key-readable", issue={"password": "a-passphrase"}, judge=PREFLIGHT, also=("key-matches",)),
+    Row("key-matches", issue={"only": "key"}, judge=PREFLIGHT),
+    Row("certificate-names", issue={"names": ["other.example.test"]}, judge=PREFLIGHT),
+    Row("certificate-dates", issue={"days": 0.03}, judge=PREFLIGHT),
+    Row("certificate-strength", issue={"key": "rsa1024"}, judge=PREFLIGHT),
+    Row(
+        "chain-complete",
+        issue={"without": "chain"},
+        judge=PREFLIGHT,
+        also=("certificate-dates", "certificate-strength"),
+    ),
+    # ---- the run itself
+    Row("test-account", sheet={"test_account": None}, status="skip", also=("login-accepted", "cleartext-refused")),
+    Row("prerequisite", "systemctl stop dovecot", RESTART, judge="05_secure", mode="apply", also=("*",)),
+    Row("pending", "systemctl stop dovecot", RESTART, judge="05_secure", status="skip", also=("*",)),
+    Row(
+        "change-applied",
+        "echo '# mine' >>\"$dropin\"; mkdir -p /etc/systemd/system/dovecot.service.d; "
+        "printf '[Service]\\nExecStartPre=/bin/false\\n' >/etc/systemd/system/dovecot.service.d/zz.conf; "
+        "systemctl daemon-reload",
+        "rm /etc/systemd/system/dovecot.service.d/zz.conf; systemctl daemon-reload; "
+        f"sed -i '/^# mine$/d' \"$dropin\"; {RESTART}",
+        judge="05_secure",
+        mode="apply",
+        also=("*",),
+    ),
+    Row(
+        "temporary-account-removed",
+        "mv /usr/sbin/userdel /root/userdel",
+        "mv /root/userdel /usr/sbin/userdel; for u in $(getent passwd | cut -d : -f 1 | grep '^rbk-'); "
+        "do systemctl stop dovecot-runbook-$u.timer; userdel -r $u; done; rm -rf /run/dovecot-runbook; "
+        "rm -f /run/systemd/system/dovecot-runbook-rbk-*; systemctl daemon-reload",
+        canary=True,
+    ),
+)
+LIVE = [row for row in ROWS if not row.captured]
+
+
+@dataclass
+class Patient:
+    """A configured server that rows break and mend."""
+
+    server: lab.Server
+    folder: Path
+    healthy: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> str:
+        """Shell variables for a row's scripts."""
+        certs, private = {
+            "debian12": ("/etc/ssl/certs", "/etc/ssl/private"),
+            "el": ("/etc/pki/tls/certs", "/etc/pki/tls/private"),
+        }[self.server.system]
+        name = self.server.name
+        drop_in = "/etc/dovecot/conf.d/99-dovecot-runbook.conf"
+        return f"name={name} crt={certs}/{name}.crt key={private}/{name}.key dropin={drop_in}\n"
+
+    def say(self, script: str) -> None:
+        ran = self.server.run(self.paths + script)
+        assert ran.rc == 0, ran
+
+    def values(self) -> dict[str, Any]:
+        account = {"name": USER, "password": "env:RUNBOOK_TEST_PASSWORD"}
+        return yaml.safe_load(self.server.sheet.read_text()) | {"test_account": account}
+
+    def judge(
+        self, section: str, mode: str = "plan", values: dict[str, Any] | None = None, *, canary: bool = False
+    ) -> records.Record:
+        """Run one section by its notebook; the record says what was found."""
+        path = self.folder / "sheet.yaml"
+        path.write_text(yaml.safe_dump(values or self.values()))
+        chosen = sections.pick(servers.root(), (section,))
+        order = running.Order(
+            sheet=path, want=sheet.load(path, base=servers.root()), sections=chosen, mode=mode, alone=section,
+            canary=canary,
+        )  # fmt: skip
+        record = running.start(order, self.folder / "records")
+        running.run(order, record, running.Watcher())
+        return records.load(record)
+
+    def baseline(self, section: str) -> dict[tuple[str, str], str]:
+        """What a section says while nothing is broken: all of it good."""
+        if section not in self.healthy:
+            record = self.judge(section)
+            assert record.verdict == "as-wanted", told(record)
+            self.healthy[section] = statuses(record)
+        return self.healthy[section]
+
+
+def statuses(record: records.Record) -> dict[tuple[str, str], str]:
+    return {(found.id, found.subject): found.status for _, found in record.findings}
+
+
+def told(record: records.Record) -> list[str]:
+    errors = [f"{section.name}: {section.error}" for section in record.sections if section.error]
+    return errors + [
+        f"{f.status} {f.id} {f.subject}: {f.message}" for _, f in record.findings if f.status in ("fail", "unknown")
+    ]
+
+
+def altered(patient: Patient, row: Row) -> dict[str, Any] | None:
+    """The sheet that the row wants, with the certificate that it wants; or the server served so instead."""
+    values = patient.values()
+    for key, value in row.sheet.items():
+        if value is None:
+            values.pop(key)
+        else:
+            values[key] = {**values[key], **value} if isinstance(value, dict) else value
+    if row.issue is None:
+        return values
+    odd = {"only", "without", "names"}
+    issued = lab.issue(row.issue.get("names", values["mail_names"]),
+                       **{key: value for key, value in row.issue.items() if key not in odd})  # fmt: skip
+    folder = patient.folder / "issued"
+    issued.write(folder)
+    if row.serve:
+        good = patient.server.folder / "tls"
+        only = row.issue.get("only")
+        key = "" if only == "leaf" else issued.key
+        chain = {"key": "", "leaf": (good / "leaf.pem").read_text()}.get(
+            only, issued.leaf if row.issue.get("self_signed") else issued.fullchain
+        )
+        for text, path in ((chain, "$crt"), (key, "$key")):
+            if text:
+                ran = patient.server.run(f'{patient.paths}cat >"{path}"', stdin=text)
+                assert ran.rc == 0, ran
+        patient.say(RESTART)
+        return values
+    tls = values["tls"]
+    if row.issue.get("only") == "key":
+        tls["key"] = f"file:{folder / 'key.pem'}"
+    elif "without" in row.issue:
+        tls.pop(row.issue["without"])
+    else:
+        tls |= {"certificate": str(folder / "leaf.pem"), "key": f"file:{folder / 'key.pem'}"}
+    return values
+
+
+@pytest.fixture(scope="module")
+def patients(
+    configured: Callable[[str], lab.Server], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Patient]]:
+    made: dict[str, Patient] = {}
+
+    def get(system: str) -> Patient:
+        if system not in made:
+            server = configured(system)
+            made[system] = Patient(server, tmp_path_factory.mktemp(system))
+            made[system].say(f"useradd -m -s /bin/sh {USER}")
+            ran = server.run("chpasswd", stdin=f"{USER}:{PASSWORD}\n")
+            assert ran.rc == 0, ran
+            made[system].say(
+                'mkdir /root/kept; cp -a "$crt" "$key" "$dropin" /root/kept; '
+                # rows restart it more often than systemd likes
+                "mkdir -p /etc/systemd/system/dovecot.service.d; "
+                "printf '[Unit]\\nStartLimitIntervalSec=0\\n' >/etc/systemd/system/dovecot.service.d/often.conf; "
+                "systemctl daemon-reload"
+            )
+        return made[system]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNBOOK_TEST_PASSWORD", PASSWORD)
+        yield get
+
+
+def cases() -> list[Any]:
+    return [
+        pytest.param(row, system, id=f"{system}-{row.name}") for system in BOTH for row in LIVE if system in row.systems
+    ]
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(("row", "system"), cases())
+def test_it_is_found_and_nothing_else_is(row: Row, system: str, patients: Callable[[str], Patient]) -> None:
+    patient = patients(system)
+    try:
+        before = patient.baseline(row.judge)
+        if row.breaks:
+            patient.say(row.breaks)
+        record = patient.judge(row.judge, row.mode, altered(patient, row), canary=row.canary)
+    finally:
+        mend(patient, row)
+    now = statuses(record)
+    mine = [found for _, found in record.findings if found.id == row.id and found.status == row.status]
+    assert mine, told(record)
+    assert all(found.message and (found.remedy or found.status == "skip") for found in mine)
+    changed = {key[0] for key in before.keys() | now.keys() if before.get(key) != now.get(key)}
+    # a finding about another subject than before is no news while it is good
+    changed -= {
+        key[0]
+        for key in now
+        if key[0] in changed and all(now[k] in ("pass", before.get(k)) for k in now if k[0] == key[0])
+    }
+    assert "*" in row.also or changed - {row.id} <= set(row.also), told(record)
+    if row.status == "fail":
+        assert record.verdict in ("failed", "no-go"), record.verdict
+
+
+def mend(patient: Patient, row: Row) -> None:
+    if row.mends:
+        patient.say(row.mends)
+    if row.serve:
+        patient.say(f'cp -p /root/kept/$name.crt "$crt"; cp -p /root/kept/$name.key "$key"; {RESTART}')
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("system", BOTH)
+def test_afterwards_the_server_is_as_wanted_again(system: str, patients: Callable[[str], Patient]):
+    record = patients(system).judge(AUDIT)
+    assert record.verdict == "as-wanted", told(record)
+
+
+def test_what_changes_with_a_row_is_a_finding_too():
+    known = {row.id for row in ROWS}
+    assert {also for row in ROWS for also in row.also} - {"*"} <= known

@@ -1,0 +1,126 @@
+"""One contract for every dialect: what is rendered is golden, and what a real Dovecot tells is read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mailhost.dovecot import DIALECTS, dialect, dropin
+from mailhost.dovecot.settings import Dialect, Settings
+from mailhost.errors import UnsupportedError
+from mailhost.parse import doveconf
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+FULL = Settings(
+    protocols=("imap", "pop3"),
+    listen=("*", "::"),
+    maildir="~/Maildir",
+    ssl="required",
+    certificate_path="/etc/ssl/certs/mail.example.test.crt",
+    key_path="/etc/ssl/private/mail.example.test.key",
+    minimum="TLSv1.2",
+    cleartext_refused=True,
+)
+TEMPORARY = Settings(ssl="no", cleartext_refused=True)
+every = pytest.mark.parametrize("speaks", DIALECTS, ids=[d.VERSION for d in DIALECTS])
+
+
+@every
+@pytest.mark.parametrize(("name", "tls"), [("configured", TEMPORARY), ("secured", FULL)])
+def test_renders_the_golden_drop_in(speaks: Dialect, name: str, tls: Settings):
+    text = dropin.render(dropin.Blocks(speaks.mail(FULL), speaks.tls(tls)), sheet="mail.example.test")
+    assert text == (SAMPLES / "dropins" / speaks.VERSION / f"{name}.conf").read_text()
+
+
+@every
+def test_a_drop_in_is_taken_apart_into_what_it_was_made_of(speaks: Dialect):
+    parts = dropin.blocks(speaks, FULL)
+    assert dropin.split(dropin.render(parts, sheet="x.example.test")) == parts
+
+
+@every
+def test_what_is_left_alone_is_not_written(speaks: Dialect):
+    assert dropin.blocks(speaks, Settings()) == dropin.Blocks()
+
+
+@every
+def test_every_setting_that_is_written_is_one_that_is_asked_for(speaks: Dialect):
+    asked = {name for names in speaks.NAMES.values() for name in names}
+    parts = dropin.blocks(speaks, FULL)
+    assert {line.partition(" = ")[0] for line in (*parts.mail, *parts.tls)} <= asked
+
+
+@every
+def test_nothing_told_is_nothing_known(speaks: Dialect):
+    assert speaks.read((), ()) == Settings()
+
+
+def test_only_24_has_no_angle_bracket_and_only_22_lists_what_it_refuses():
+    tls = {d.VERSION: "\n".join(d.tls(FULL)) for d in DIALECTS}
+    assert {version: "<" in text for version, text in tls.items()} == {"2.2": True, "2.3": True, "2.4": False}
+    assert "ssl_protocols = !SSLv2 !SSLv3 !TLSv1 !TLSv1.1" in tls["2.2"]
+    assert not any("dovecot_config_version" in text for text in tls.values())
+
+
+@pytest.mark.parametrize(
+    ("system", "speaks", "maildir"),
+    [
+        ("debian12", "2.3", "mbox:~/mail:INBOX=/var/mail/%u"),
+        ("debian13", "2.4", "mbox:%{home}/mail:INBOX=/var/mail/%{user}"),
+    ],
+)
+def test_reads_what_a_real_dovecot_told(system: str, speaks: str, maildir: str):
+    def read(stage: str) -> Settings:
+        folder = SAMPLES / "doveconf" / system
+        asked, changed = (doveconf.rows((folder / f"{stage}_{what}.txt").read_text()) for what in ("asked", "changed"))
+        return dialect(speaks).read(asked, changed)
+
+    assert read("stock") == Settings(
+        protocols=("imap", "pop3"),
+        listen=("*", "::"),
+        base_dir="/run/dovecot",
+        maildir=maildir,
+        ssl="yes",
+        certificate_path="/etc/dovecot/private/dovecot.pem",
+        key_path="/etc/dovecot/private/dovecot.key",
+        minimum="TLSv1.2",
+        cleartext_refused=True,
+    )
+    secured = read("secured")
+    assert (secured.maildir, secured.ssl, secured.cleartext_refused) == ("~/Maildir", "required", True)
+    assert secured.certificate_path == "/etc/ssl/certs/dxone.crt"
+
+
+def test_22_is_strict_only_when_every_old_version_is_refused():
+    def minimum(value: str) -> str | None:
+        return dialect("2.2.10").read((doveconf.Row((), "ssl_protocols", value),), ()).minimum
+
+    assert minimum("!SSLv2 !SSLv3 !TLSv1 !TLSv1.1") == "TLSv1.2"
+    assert minimum("!SSLv2 !SSLv3") == "!SSLv2 !SSLv3"
+
+
+def test_24_inbox_elsewhere_is_not_the_maildir():
+    def maildir(inbox: str) -> str | None:
+        text = f"mail_driver = maildir\nmail_path = ~/Maildir\nmail_inbox_path = {inbox}\n"
+        return dialect("2.4.1").read(doveconf.rows(text), ()).maildir
+
+    assert maildir("~/Maildir") == maildir(".") == "~/Maildir"
+    assert maildir("/var/mail/%{user}") == "maildir:~/Maildir:INBOX=/var/mail/%{user}"
+    assert maildir("") == "maildir:~/Maildir:INBOX="
+
+
+def test_22_cannot_be_limited_to_tls_13():
+    with pytest.raises(UnsupportedError, match=r"TLSv1\.3"):
+        dialect("2.2.36").tls(Settings(minimum="TLSv1.3"))
+
+
+@pytest.mark.parametrize(("version", "speaks"), [("2.2.10", "2.2"), ("2.3.19.1", "2.3"), ("2.4.1-4", "2.4")])
+def test_the_dialect_follows_the_version(version: str, speaks: str):
+    assert speaks == dialect(version).VERSION
+
+
+@pytest.mark.parametrize("version", ["2.1.17", "2.5.0", "3.0", "", "2.40.1", "CE 2.4"])
+def test_an_unknown_version_is_refused(version: str):
+    with pytest.raises(UnsupportedError, match=r"2\.2, 2\.3, 2\.4"):
+        dialect(version)

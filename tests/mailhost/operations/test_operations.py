@@ -1,0 +1,285 @@
+"""Values in, changes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailhost import operations, pki, sheet
+from mailhost.changes import (
+    EnableUnit,
+    Firewalld,
+    InstallPackages,
+    ReloadUnit,
+    RestartUnit,
+    StartUnit,
+    Ufw,
+    UnmaskUnit,
+    WriteDropIn,
+    WriteFile,
+)
+from mailhost.dovecot import dialect, dropin
+from mailhost.dovecot.layout import Layout
+from mailhost.dovecot.settings import Settings
+from mailhost.errors import UnsupportedError
+from mailhost.facts.certificate_files import CertificateFiles, File
+from mailhost.facts.dovecot import Dovecot
+from mailhost.facts.firewall import Firewall
+from mailhost.facts.packages import Packages
+from mailhost.facts.service import Service
+from mailhost.facts.system import System
+from mailhost.families import DEBIAN, REDHAT
+from runbook import lab
+
+WANT = sheet.from_mapping({"name": "mail", "mail_names": ["mail.example.test"]}, base=Path(), source="test")
+V23 = dialect("2.3.19.1")
+BARE = Dovecot()
+STOCK = Dovecot(
+    version="2.3.19.1",
+    settings=Settings(ssl="yes", certificate_path="/etc/dovecot/private/dovecot.pem"),
+    valid=True,
+)
+RUNNING = Service(
+    unit="dovecot.service", load="loaded", active="active", sub="running", unit_file="enabled", started=100
+)
+DOWN = dataclasses.replace(RUNNING, active="inactive", sub="dead", started=None)
+SYSTEM = System(ipv6=True)
+
+
+def configure(found: Dovecot, service: Service = DOWN, system: System = SYSTEM) -> list[Any]:
+    return operations.configure(found, service, system, WANT, DEBIAN, V23)
+
+
+def text_of(changes: list[Any]) -> str:
+    return next(change.after.decode() for change in changes if isinstance(change, WriteDropIn))
+
+
+# ---- install
+
+
+def test_a_bare_debian_gets_packages_that_do_not_start_and_an_enabled_unit():
+    install, enable = operations.install(Packages(), Service(), WANT, DEBIAN)
+    assert install == InstallPackages(DEBIAN, ("dovecot-core", "dovecot-imapd", "dovecot-pop3d"), "dovecot.service")
+    assert enable == EnableUnit("dovecot.service", "")
+
+
+def test_red_hat_needs_no_mask():
+    install, _ = operations.install(Packages(), Service(), WANT, REDHAT)
+    assert install == InstallPackages(REDHAT, ("dovecot",), "")
+
+
+def test_a_missing_protocol_does_not_hold_up_the_dovecot_that_runs():
+    have = Packages(installed={"dovecot-core": "1", "dovecot-imapd": "1"})
+    assert operations.install(have, RUNNING, WANT, DEBIAN) == [InstallPackages(DEBIAN, ("dovecot-pop3d",), "")]
+
+
+ALL = Packages(installed={"dovecot-core": "1", "dovecot-imapd": "1", "dovecot-pop3d": "1"})
+
+
+def test_nothing_to_install_is_no_change():
+    assert operations.install(ALL, RUNNING, WANT, DEBIAN) == []
+
+
+def test_a_disabled_unit_is_enabled():
+    disabled = dataclasses.replace(DOWN, unit_file="disabled")
+    assert operations.install(ALL, disabled, WANT, DEBIAN) == [EnableUnit("dovecot.service", "disabled")]
+
+
+@pytest.mark.parametrize(("unit_file", "runtime"), [("masked-runtime", True), ("masked", False)])
+def test_a_mask_is_taken_off(unit_file: str, runtime: bool):  # noqa: FBT001
+    masked = dataclasses.replace(DOWN, load="masked", unit_file=unit_file)
+    assert operations.install(ALL, masked, WANT, DEBIAN) == [
+        UnmaskUnit("dovecot.service", runtime=runtime),
+        EnableUnit("dovecot.service", ""),
+    ]
+
+
+# ---- configure
+
+
+def test_tls_is_off_for_now_where_none_is_served_and_logins_in_clear_are_refused():
+    write, start = configure(STOCK)
+    assert start == StartUnit("dovecot.service")
+    assert dropin.split(write.after.decode()).tls == ("ssl = no", "disable_plaintext_auth = yes")
+
+
+def test_a_server_that_serves_tls_is_not_downgraded():
+    serving = dataclasses.replace(STOCK, running=True)
+    write, restart = configure(serving, RUNNING)
+    assert isinstance(restart, RestartUnit)
+    assert dropin.split(write.after.decode()).tls == ()
+
+
+def test_a_certificate_of_the_owners_is_kept_while_dovecot_is_down():
+    owners = dataclasses.replace(STOCK, settings=Settings(ssl="required", certificate_path="/etc/ssl/own.pem"))
+    assert "ssl" not in text_of(configure(owners))
+
+
+def test_our_own_tls_is_kept_verbatim_even_when_doveconf_tells_nothing():
+    tls = ("ssl = required", "ssl_cert = </x", "# a line of somebody's")
+    text = dropin.render(dropin.Blocks(("protocols = imap",), tls), sheet="mail")
+    found = Dovecot(version="2.3.19.1", drop_in=text, valid=False)
+    assert dropin.split(text_of(configure(found))).tls == tls
+
+
+def test_our_tls_in_another_dialect_is_said_anew_after_an_upgrade():
+    tls = ("ssl = required", "ssl_cert = </x", "ssl_key = </y", "disable_plaintext_auth = yes")
+    text = dropin.render(dropin.Blocks(("protocols = imap",), tls), sheet="mail")
+    found = Dovecot(version="2.4.1", drop_in=text, valid=False)
+    text = text_of(operations.configure(found, DOWN, SYSTEM, WANT, DEBIAN, dialect("2.4.1")))
+    assert "ssl = required\nssl_server_cert_file = /etc/ssl/certs/" in text
+    assert "disable_plaintext_auth" not in text
+
+
+def test_listen_follows_ipv6():
+    assert "listen = *, ::\n" in text_of(configure(STOCK))
+    assert "listen = *\n" in text_of(configure(STOCK, system=System(ipv6=False)))
+
+
+def as_configured(**changes: Any) -> Dovecot:
+    text = text_of(configure(STOCK))
+    return dataclasses.replace(
+        STOCK, running=True, settings=Settings(ssl="no"), drop_in=text, drop_in_time=90, **changes
+    )
+
+
+def test_the_second_time_there_is_nothing_to_do():
+    assert configure(as_configured(), RUNNING) == []
+
+
+def test_what_is_down_is_started():
+    assert configure(as_configured(), DOWN) == [StartUnit("dovecot.service")]
+
+
+def test_a_run_that_died_before_the_restart_is_made_up_for():
+    found = dataclasses.replace(as_configured(), drop_in_time=101)
+    (restart,) = configure(found, RUNNING)
+    assert isinstance(restart, RestartUnit)
+
+
+def test_a_layout_that_would_not_heed_the_drop_in_is_refused():
+    for layout in (Layout(included=False), Layout(later=(("protocols", 12),))):
+        with pytest.raises(UnsupportedError, match="!include_try"):
+            configure(dataclasses.replace(STOCK, layout=layout))
+    configure(dataclasses.replace(STOCK, layout=Layout(later=(("base_dir", 12),))))  # none of ours
+
+
+# ---- secure
+
+
+@pytest.fixture(scope="module")
+def pair() -> pki.Pair:
+    issued = lab.issue(["mail.example.test"])
+    leaf, middle = pki.read_bag(issued.fullchain.encode())
+    return pki.Pair(leaf, (middle,), issued.key.encode())
+
+
+def secure(found: Dovecot, files: CertificateFiles, pair: pki.Pair, **more: Any) -> list[Any]:
+    return operations.secure(found, RUNNING, files, pair, WANT, DEBIAN, V23, **more)
+
+
+def installed(pair: pki.Pair, *, mode: str = "0600", owner: str = "root:root") -> CertificateFiles:
+    return CertificateFiles(
+        File("/c", pki.sha256(pair.fullchain_pem), "0644", "root:root"),
+        File("/k", pki.sha256(pair.key_pem), mode, owner),
+    )
+
+
+def test_secure_installs_the_pair_before_the_settings_that_name_it(pair: pki.Pair):
+    changes = secure(as_configured(), CertificateFiles(), pair)
+    assert [c.title.split()[0] for c in changes] == ["write", "write", "replace", "restart"]
+    certificate, key = changes[:2]
+    assert (certificate.path, certificate.mode) == ("/etc/ssl/certs/mail.crt", "0644")
+    assert (key.path, key.mode, key.secret) == ("/etc/ssl/private/mail.key", "0600", True)
+    assert "ssl = required" in changes[2].diff()
+
+
+def secured(pair: pki.Pair) -> Dovecot:
+    text = text_of(secure(as_configured(), CertificateFiles(), pair))
+    return dataclasses.replace(as_configured(), drop_in=text)
+
+
+def test_secure_leaves_the_mail_block_as_it_is(pair: pki.Pair):
+    before, after = dropin.split(as_configured().drop_in or ""), dropin.split(secured(pair).drop_in or "")
+    assert after.mail == before.mail
+    assert after.tls != before.tls
+
+
+def test_secure_twice_is_nothing(pair: pki.Pair):
+    assert secure(secured(pair), installed(pair), pair) == []
+    assert secure(secured(pair), installed(pair, mode="0400"), pair) == []
+
+
+def test_a_renewed_certificate_needs_a_reload_only(pair: pki.Pair):
+    old = dataclasses.replace(installed(pair), certificate=File("/c", "0" * 64, "0644", "root:root"))
+    write, reload = secure(secured(pair), old, pair)
+    assert (type(write), type(reload)) == (WriteFile, ReloadUnit)
+
+
+def test_a_reload_that_never_came_is_made_up_for(pair: pki.Pair):
+    (reload,) = secure(secured(pair), installed(pair), pair, served="0" * 64)
+    assert isinstance(reload, ReloadUnit)
+    assert secure(secured(pair), installed(pair), pair, served=pair.fingerprint) == []
+
+
+@pytest.mark.parametrize("wrong", [{"mode": "0640"}, {"owner": "root:ssl-cert"}])
+def test_a_key_that_others_can_read_is_protected_without_a_reload(pair: pki.Pair, wrong: dict[str, str]):
+    (change,) = secure(secured(pair), installed(pair, **wrong), pair)
+    assert change.title == "protect /etc/ssl/private/mail.key"
+
+
+# ---- firewall
+
+OPEN = dict.fromkeys(("pop3", "imap", "pop3s", "imaps"), "open")
+CLOSED = dict.fromkeys(("pop3", "imap", "pop3s", "imaps"), "closed")
+
+
+def firewalld(runtime: Any, permanent: Any, **more: Any) -> list[Any]:
+    found = Firewall("firewalld", True, True, "public", "public", runtime, permanent, **more)
+    return operations.firewall(found, WANT)
+
+
+def lines(changes: list[Any]) -> list[str]:
+    return [line for change in changes for line in change.diff().splitlines()]
+
+
+def test_what_is_closed_and_wanted_is_opened_now_and_for_good():
+    assert lines(firewalld(CLOSED, CLOSED, known_services=("pop3s", "imaps"))) == [
+        "+ service pop3s in zone public, running",
+        "+ service imaps in zone public, running",
+        "+ service pop3s in zone public, permanent",
+        "+ service imaps in zone public, permanent",
+    ]
+
+
+def test_an_old_firewalld_gets_ports():
+    assert lines(firewalld(CLOSED, CLOSED))[0] == "+ port 995/tcp in zone public, running"
+
+
+def test_what_is_open_and_not_wanted_is_closed_entry_by_entry():
+    opened = {"imap": ("imap", "143/tcp"), "pop3": ("100-200/tcp",)}
+    found = firewalld(OPEN, OPEN | {"pop3": "closed", "imap": "closed"}, open_as=opened)
+    assert lines(found) == ["- service imap in zone public, running", "- port 143/tcp in zone public, running"]
+
+
+def test_a_firewall_as_wanted_or_not_ours_is_left_alone():
+    wanted = WANT.firewall.wanted()
+    assert firewalld(wanted, wanted) == []
+    assert firewalld(dict.fromkeys(OPEN, "unknown"), wanted) == []
+    assert operations.firewall(Firewall(runtime=OPEN, permanent=OPEN), WANT) == []
+    assert operations.firewall(Firewall("firewalld", False, False, runtime=OPEN), WANT) == []
+    manage = WANT.model_copy(update={"firewall": sheet.Firewall(manage=False)})
+    assert operations.firewall(Firewall("firewalld", True, runtime=CLOSED, permanent=CLOSED), manage) == []
+
+
+def test_ufw():
+    found = Firewall(
+        "ufw", True, True, runtime=OPEN | {"imaps": "closed"}, raw="x", open_as={"imap": ("143/tcp (v6)",)}
+    )
+    (change,) = operations.firewall(found, WANT)
+    assert isinstance(change, Ufw)
+    assert lines([change]) == ["- port 143/tcp", "+ port 993/tcp"]
+    assert not isinstance(change, Firewalld)
