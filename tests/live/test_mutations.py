@@ -88,6 +88,13 @@ ROWS = (
     Row("memory-available", captured=(FACTS, "test_memory_available_fails_when_little_is_left")),
     Row("selinux-tools", captured=(FACTS, "test_selinux_tools_fails_where_selinux_enforces_and_restorecon_is_missing")),
     Row(
+        "selinux-label",
+        captured=(
+            "mailhost/checks/test_policies.py",
+            "test_selinux_label_fails_for_a_key_that_was_moved_there_and_for_a_maildir_without_one",
+        ),
+    ),
+    Row(
         "disk-space", captured=(FACTS, "test_disk_space_fails_without_room_or_inodes_and_is_unknown_for_a_stale_mount")
     ),
     Row("clock-offset", captured=(FACTS, "test_clock_offset_fails_over_a_minute")),
@@ -324,6 +331,12 @@ ROWS = (
         also=("log-errors",),
     ),
     # ---- certificate files on the server, and what is served
+    Row(
+        "crypto-policy",
+        "mkdir -p /etc/crypto-policies/state; echo LEGACY >/etc/crypto-policies/state/current",
+        "rm -r /etc/crypto-policies",
+        systems=("el",),
+    ),
     Row("certificate-installed", 'echo >>"$crt"', "sed -i '$d' \"$crt\"", systems=BOTH),
     Row("key-file-protected", 'chmod 0644 "$key"', 'chmod 0600 "$key"', systems=BOTH),
     Row(

@@ -90,7 +90,7 @@ def _effective(found: Dovecot, want: Sheet, name: str, target: Settings, speaks:
     inside = _filters(found, want, spelled)
     if _same(name, wish, real) and not inside:
         return Finding("settings-effective", title, "pass", **shown)
-    where = inside or _where(found, spelled)
+    where = inside or stands_in(found, spelled)
     return Finding(
         "settings-effective",
         title,
@@ -127,7 +127,7 @@ def _filters(found: Dovecot, want: Sheet, spelled: tuple[str, ...]) -> str:
     return ""
 
 
-def _where(found: Dovecot, spelled: tuple[str, ...]) -> str:
+def stands_in(found: Dovecot, spelled: tuple[str, ...]) -> str:
     """File and line that most likely have the last word: what is read after our drop-in, else any other."""
     others = [line for line in found.lines if line.name in spelled and line.path != found.drop_in_path]
     later = [line for line in others if is_later(found, line)]
@@ -270,7 +270,7 @@ def trusted_networks(found: Dovecot) -> list[Finding]:
         ]
     if not found.trusted_networks:
         return [Finding("trusted-networks", title, "pass", actual="none", **shown)]
-    where = _where(found, ("login_trusted_networks",))
+    where = stands_in(found, ("login_trusted_networks",))
     return [
         Finding(
             "trusted-networks",

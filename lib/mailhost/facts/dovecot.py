@@ -20,9 +20,11 @@ from mailhost.sheet import Sheet
 
 CONFIG = "/etc/dovecot"
 _TRUSTED = "login_trusted_networks"
+_CIPHERS = "ssl_cipher_list"
 # Not ours to set; where they stand tells of a chain that is not sent, or of a proxy.
 _TOLD = (
     _TRUSTED,
+    _CIPHERS,
     "ssl_ca",
     "ssl_server_ca_file",
     "ssl_verify_client_cert",
@@ -60,6 +62,7 @@ class Dovecot(Fact):
     valid, error  whether Dovecot accepts its configuration with every file that it names, and its words if not
     running       whether its unit is active
     filtered      settings inside of ``protocol``, ``local``, ``remote``: they override the effective ones there
+    ciphers       the list of ciphers in force, in OpenSSL's words; None when not told
     files         path to SHA-256 of the configuration files
     lines         where settings that the runbook sets stand in these files
     drop_in       the text of our file; None when there is none
@@ -75,6 +78,7 @@ class Dovecot(Fact):
     config: str = ""
     filtered: tuple[doveconf.Row, ...] = ()
     trusted_networks: str | None = None
+    ciphers: str | None = None
     files: tuple[tuple[str, str], ...] = ()
     lines: tuple[Line, ...] = ()
     layout: Layout = field(default_factory=Layout)
@@ -156,6 +160,7 @@ def _commands(sheet: Sheet, family: Family | None) -> Mapping[str, Command]:
             dialect.VERSION,
             *(name for own in dialect.NAMES.values() for name in own),
             _TRUSTED,
+            _CIPHERS,
         )
         for dialect in DIALECTS
     }
@@ -191,6 +196,7 @@ def _read(results: Mapping[str, Result]) -> Dovecot:
         config=results["changed"].stdout,
         filtered=_filtered(changed),
         trusted_networks=values(asked).get(_TRUSTED),
+        ciphers=values(asked).get(_CIPHERS),
         files=files,
         lines=tuple(found for line in results["lines"].stdout.splitlines() if (found := _line(line))),
         layout=layout(tuple(_include(line) for line in results["layout"].stdout.splitlines() if line)),
