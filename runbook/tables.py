@@ -224,7 +224,7 @@ def _html(title: str, names: Mapping[str, str], rows: Sequence[Mapping[str, Any]
 
 
 def _text(title: str, names: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Columns aligned by spaces; long text wraps inside its column."""
+    """Columns aligned by spaces; long text wraps inside its column, between words: paths and digests stay whole."""
     cells = [
         [_wrapped(name) for name in names.values()],
         *([_wrapped(_cell(row[key])) for key in names] for row in rows),
@@ -241,8 +241,8 @@ def _text(title: str, names: Mapping[str, str], rows: Sequence[Mapping[str, Any]
 
 
 def _wrapped(text: str) -> list[str]:
-    lines = [part for line in text.splitlines() for part in (textwrap.wrap(line, _WIDEST) or [""])]
-    return lines or [""]
+    wrap = textwrap.TextWrapper(_WIDEST, break_long_words=False, break_on_hyphens=False).wrap
+    return [part for line in text.splitlines() for part in (wrap(line) or [""])] or [""]
 
 
 def _marked(text: str) -> str:

@@ -67,6 +67,13 @@ def test_no_rows_are_said_in_words() -> None:
     assert tables.findings_table([]).text == "Findings: nothing was checked"
 
 
+def test_a_path_and_a_digest_stay_whole() -> None:
+    path, digest = f"/srv/records/{'mail-' * 20}/2026-11-01T120000Z-06_audit", "0123456789abcdef" * 4
+    text = tables.rows_table("Record", [{"record": path, "manifest": digest}]).text
+    assert path in text
+    assert digest in text
+
+
 def test_long_text_wraps_inside_its_column() -> None:
     lines = tables.rows_table("x", [{"a": "word " * 40, "b": "end"}]).text.splitlines()
     assert max(len(line) for line in lines) <= 70
