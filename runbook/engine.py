@@ -196,9 +196,9 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
         """Interrupt the cell and give it a moment to put things in order."""
         await self.km.interrupt_kernel()
         if self.task is not None:
-            done, _ = await asyncio.wait([self.task], timeout=_GRACE)
-            for task in done:
-                task.exception()  # the cell's KeyboardInterrupt; asked for, so that asyncio does not print it
+            # whenever it ends, by KeyboardInterrupt or with its kernel: asked for, so that asyncio does not print it
+            self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            await asyncio.wait([self.task], timeout=_GRACE)
 
 
 class _Engine(papermill.engines.NBClientEngine):  # type: ignore[misc]  # papermill has no types
