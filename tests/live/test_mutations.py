@@ -27,7 +27,15 @@ AUDIT, PREFLIGHT = "06_audit", "01_preflight"
 
 # What nobody can judge where no TLS comes about, or another certificate is served.
 SERVED = ("served-certificate", "served-chain", "served-verified", "served-names", "served-dates", "tls-version")
-DIALOGUES = ("greeting", "capabilities-cleartext", "login-accepted", "cleartext-refused")
+STARTTLS = ("starttls-injection", "starttls-state")
+DIALOGUES = (
+    "greeting",
+    "capabilities-cleartext",
+    "capabilities-tls",
+    *STARTTLS,
+    "login-accepted",
+    "cleartext-refused",
+)
 GONE = ("tls-handshake", "port-open", "listeners", *SERVED, *DIALOGUES)
 
 
@@ -100,6 +108,11 @@ ROWS = (
     Row("clock-offset", captured=(FACTS, "test_clock_offset_fails_over_a_minute")),
     # no lab server breaks a proof so that it cannot be made and the connection still holds
     Row("change-proven", captured=("runbook/test_acting.py", "test_a_proof_that_cannot_be_made_proves_nothing")),
+    # nor is there a Dovecot that answers what came with STARTTLS
+    Row(
+        "starttls-injection",
+        captured=("mailhost/probes/test_starttls.py", "test_a_command_that_came_in_clear_is_answered_under_tls"),
+    ),
     Row("clock-synchronised", sheet={"time_sync": "required"}, judge=PREFLIGHT),
     Row("ipv6-usable", sheet={"listen": ["*", "2001:db8::25"]}, judge=PREFLIGHT),
     Row(
@@ -232,7 +245,7 @@ ROWS = (
         "listeners",
         local("service pop3-login {\n  inet_listener pop3s {\n    port = 0\n  }\n}"),
         UNLOCAL,
-        also=("port-open", "tls-handshake", "greeting", "login-accepted", *SERVED),
+        also=("port-open", "tls-handshake", "greeting", "capabilities-tls", "login-accepted", *SERVED),
     ),
     Row(
         "firewall-known",
@@ -244,7 +257,7 @@ ROWS = (
         "firewall-rules",
         "firewall-cmd -q --remove-service=pop3s; firewall-cmd -q --remove-port=995/tcp",
         "firewall-cmd -q --reload",
-        also=("port-open", "tls-handshake", "greeting", "login-accepted", *SERVED),
+        also=("port-open", "tls-handshake", "greeting", "capabilities-tls", "login-accepted", *SERVED),
         systems=BOTH,
     ),
     Row(
@@ -257,7 +270,7 @@ ROWS = (
         "port-open",
         "firewall-cmd -q --add-rich-rule='rule port port=995 protocol=tcp reject'",
         "firewall-cmd -q --reload",
-        also=("firewall-rules", "tls-handshake", "greeting", "login-accepted", *SERVED),
+        also=("firewall-rules", "tls-handshake", "greeting", "capabilities-tls", "login-accepted", *SERVED),
     ),
     Row(
         "port-closed",
@@ -266,10 +279,7 @@ ROWS = (
             "firewall-rules",
             "firewall-permanent",
             "tls-handshake",
-            "greeting",
-            "capabilities-cleartext",
-            "login-accepted",
-            "cleartext-refused",
+            *DIALOGUES,
             *SERVED,
         ),
     ),
@@ -281,21 +291,29 @@ ROWS = (
             "service imap-login {\n  inet_listener odd {\n    port = 110\n  }\n}"
         ),
         UNLOCAL,
-        also=("tls-handshake", "capabilities-cleartext", "login-accepted", "cleartext-refused", *SERVED),
+        also=("tls-handshake", *DIALOGUES, *SERVED),
     ),
+    Row("capabilities-tls", local("protocol imap {\n  imap_capability = +LOGINDISABLED\n}"), UNLOCAL),
     Row(
         "capabilities-cleartext",
         local("ssl = yes\ndisable_plaintext_auth = no"),
         UNLOCAL,
-        also=("settings-effective", "cleartext-refused", "log-warnings"),
+        also=("settings-effective", "cleartext-refused", "starttls-state", "log-warnings"),
         systems=BOTH,
     ),
     Row(
         "cleartext-refused",
         local("ssl = yes\ndisable_plaintext_auth = no"),
         UNLOCAL,
-        also=("settings-effective", "capabilities-cleartext", "log-warnings"),
+        also=("settings-effective", "capabilities-cleartext", "starttls-state", "log-warnings"),
         systems=BOTH,
+    ),
+    Row(
+        "starttls-state",
+        # POP3 remembers the user that was named in clear
+        local("ssl = yes\ndisable_plaintext_auth = no"),
+        UNLOCAL,
+        also=("settings-effective", "capabilities-cleartext", "cleartext-refused", "log-warnings"),
     ),
     Row(
         "login-accepted",
@@ -350,6 +368,8 @@ ROWS = (
             "login-accepted",
             "cleartext-refused",
             "greeting",
+            "capabilities-tls",
+            *STARTTLS,
             "log-errors",
             *SERVED,
         ),

@@ -99,6 +99,37 @@ def _offered_in_clear(protocol: str, words: tuple[str, ...]) -> list[str]:
     return [f"{word} is offered" for word in (*(w for w in words if w == "USER"), sasl) if word != "SASL"]
 
 
+# USER and AUTH=PLAIN are what mail programs log in with; what leads to TLS has no place behind it.
+_UNDER_TLS = {"pop3": (("USER", "SASL PLAIN"), ("STLS",)), "imap": (("AUTH=PLAIN",), ("STARTTLS", "LOGINDISABLED"))}
+
+
+def capabilities_tls(seen: Iterable[Dialogue]) -> list[Finding]:
+    """``capabilities-tls``: under TLS the ways to log in are offered, and TLS is not offered again."""
+    return [_capabilities_tls(d) for d in seen]
+
+
+def _capabilities_tls(d: Dialogue) -> Finding:
+    words = d.capabilities_after
+    if words is None:
+        return _unknown("capabilities-tls", d)
+    must, may_not = _UNDER_TLS[d.target.protocol]
+    known = {*words, *(f"SASL {one}" for word in words if word.startswith("SASL ") for one in word.split()[1:])}
+    faults = [f"{word} is missing" for word in must if word not in known]
+    faults += [f"{word} is announced" for word in may_not if word in known]
+    if not faults:
+        return _finding("capabilities-tls", d, "pass", actual=" ".join(words))
+    return _finding(
+        "capabilities-tls",
+        d,
+        "fail",
+        severity="medium",
+        actual=" ".join(words),
+        message=f"under TLS {d.target} announces: {'; '.join(faults)}. Mail programs that go by it do not log in, or "
+        "ask for another way.",
+        remedy="look at auth_mechanisms (plain), imap_capability and disable_plaintext_auth in `doveconf -n`.",
+    )
+
+
 def cleartext_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
     """``cleartext-refused``: no login without TLS, per service and address.
 
@@ -259,6 +290,7 @@ def _stored(d: Dialogue) -> Finding:
 _TITLES = {
     "greeting": "the service greets in its protocol",
     "capabilities-cleartext": "no login is offered before TLS, and TLS is",
+    "capabilities-tls": "under TLS the ways to log in are offered",
     "cleartext-refused": "a login without TLS is refused",
     "login-accepted": "the right password opens the mailbox",
     "wrong-password-refused": "a wrong password is refused",
@@ -267,6 +299,7 @@ _TITLES = {
 _EXPECTED = {
     "greeting": {"pop3": "+OK ...", "imap": "* OK ..."},
     "capabilities-cleartext": {"pop3": "STLS; no USER, SASL empty", "imap": "STARTTLS LOGINDISABLED"},
+    "capabilities-tls": {"pop3": "USER, SASL PLAIN; no STLS", "imap": "AUTH=PLAIN; no STARTTLS, no LOGINDISABLED"},
     "cleartext-refused": {
         "pop3": "-ERR [AUTH] ... disallowed on non-secure (SSL/TLS) connections.",
         "imap": "NO [PRIVACYREQUIRED]",

@@ -17,7 +17,7 @@ from mailhost.probes.wire import Broke, Line, TlsUsed, Wire, WireError
 from mailhost.redact import redact
 from mailhost.transcript import now
 
-Story = Literal["greet", "refuse", "login", "wrong", "exchange"]
+Story = Literal["greet", "refuse", "login", "wrong", "exchange", "inject", "resume"]
 Method = Literal["USER", "PASS", "AUTH PLAIN", "LOGIN", "AUTHENTICATE PLAIN"]
 
 
@@ -46,6 +46,9 @@ class Dialogue:
     mailbox   the answer to STAT or SELECT; ``messages`` is the count in it
     token     the mark of the message that the exchange stored
     stored, read, removed   what became of that message here; None when it did not come to it
+    agreed    whether the server said yes to STARTTLS with another command in its packet; ``early`` is what came
+              with that yes
+    carried   what the server answered under TLS to what was begun in clear; None when it did not come to that
     evidence  numbers of transcript entries
     """
 
@@ -66,6 +69,9 @@ class Dialogue:
     stored: bool | None = None
     read: bool | None = None
     removed: bool | None = None
+    agreed: bool = False
+    early: str = ""
+    carried: tuple[str, ...] | None = None
     evidence: tuple[int, ...] = ()
 
     @property

@@ -81,7 +81,7 @@ def begin(talk: Talk, trust: Trust) -> None:
     """TLS where it comes first, then the greeting."""
     if talk.wire.target.implicit_tls:
         talk.wire.start_tls(trust)
-    talk.learn(greeting=_reply(talk.wire, "a greeting").raw)
+    talk.learn(greeting=reply(talk.wire, "a greeting").raw)
 
 
 def capabilities(talk: Talk) -> tuple[str, ...]:
@@ -95,9 +95,9 @@ def capabilities(talk: Talk) -> tuple[str, ...]:
 
 def stls(talk: Talk, trust: Trust) -> None:
     """Ask STLS and shake hands. Raises WireError when the server will not."""
-    reply = say(talk.wire, "STLS", "the reply to STLS")
-    if not reply.ok:
-        raise WireError("tls", f"the server does not start TLS: {reply.raw}")
+    said = say(talk.wire, "STLS", "the reply to STLS")
+    if not said.ok:
+        raise WireError("tls", f"the server does not start TLS: {said.raw}")
     talk.wire.start_tls(trust)
 
 
@@ -112,9 +112,9 @@ def authenticate(talk: Talk, name: str, password: str) -> bool:
 
 def count(talk: Talk) -> int | None:
     """STAT: how many messages there are, and the proof that the mailbox opens."""
-    reply = say(talk.wire, "STAT", "the reply to STAT")
-    messages = parse.stat_count(reply)
-    talk.learn(mailbox=reply, messages=messages)
+    said = say(talk.wire, "STAT", "the reply to STAT")
+    messages = parse.stat_count(said)
+    talk.learn(mailbox=said, messages=messages)
     return messages
 
 
@@ -129,7 +129,7 @@ def many(wire: Wire, waiting_for: str, *, record: bool = True) -> list[str]:
 def say(wire: Wire, command: str, waiting_for: str, *, shown: str | None = None) -> Reply:
     """One command and its status reply."""
     wire.send(command, shown=shown)
-    return _reply(wire, waiting_for)
+    return reply(wire, waiting_for)
 
 
 def leave(wire: Wire) -> None:
@@ -150,12 +150,13 @@ def _auth_plain(wire: Wire, name: str, password: str) -> Reply:
     return say(wire, f"AUTH PLAIN {message}", "the reply to AUTH PLAIN", shown="AUTH PLAIN ***")
 
 
-def _reply(wire: Wire, waiting_for: str) -> Reply:
+def reply(wire: Wire, waiting_for: str) -> Reply:
+    """The next status reply."""
     line = wire.line(waiting_for)
-    reply = parse.pop3_reply(line)
-    if reply is None:
+    found = parse.pop3_reply(line)
+    if found is None:
         raise WireError("protocol", f"this is not POP3, instead of {waiting_for}: {line[:80]!r}")
-    return reply
+    return found
 
 
 def _clear_only(target: Target) -> Target:

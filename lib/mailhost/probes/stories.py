@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mailhost.probes import exchange as exchanges
 from mailhost.probes import imap, pop3
 from mailhost.probes import reach as reaching
+from mailhost.probes import starttls as crossing
 from mailhost.probes import tls as handshakes
 from mailhost.probes.dialogue import Dialogue
 from mailhost.probes.parallel import parallel
@@ -40,6 +41,17 @@ def reach(targets: Sequence[Target], _login: Login | None = None) -> list[Reach]
 def greet(targets: Sequence[Target], _login: Login | None = None) -> list[Dialogue]:
     """Greeting and capabilities, in clear and under TLS; no credentials."""
     return parallel([(_SPEAKERS[target.protocol].greet, (target,)) for target in targets])
+
+
+def starttls(targets: Sequence[Target], login: Login | None = None) -> list[Dialogue]:
+    """Carry a command, and half a login, from clear text into TLS, as nobody should be able to."""
+    name = login.name if login and login.name else crossing.NOBODY
+    clear = [target for target in targets if not target.implicit_tls]
+    guess = wrong_password()
+    return [
+        *parallel([(crossing.inject, (target,)) for target in clear]),
+        *parallel([(crossing.resume, (target, name, guess)) for target in clear]),
+    ]
 
 
 def handshake(targets: Sequence[Target], login: Login | None = None) -> list[TlsSeen]:

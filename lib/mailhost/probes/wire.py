@@ -119,6 +119,11 @@ class Wire:
             self.note("S", text)
         return text
 
+    @property
+    def pending(self) -> str:
+        """What has come and was not read yet, as text."""
+        return _text(self._buffer[:_SHOWN])
+
     def exactly(self, size: int, waiting_for: str) -> bytes:
         """The next ``size`` bytes, which are not recorded here."""
         if size > TOTAL_LIMIT:

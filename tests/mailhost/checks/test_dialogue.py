@@ -114,6 +114,26 @@ def test_capabilities(service: Service, words: tuple[str, ...], status: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("service", "words", "status"),
+    [
+        ("pop3s", ("USER", "SASL PLAIN"), "pass"),
+        ("pop3", ("USER", "SASL LOGIN PLAIN"), "pass"),
+        ("pop3", ("USER", "SASL PLAIN", "STLS"), "fail"),
+        ("pop3s", ("SASL PLAIN",), "fail"),
+        ("pop3s", ("USER", "SASL"), "fail"),
+        ("imaps", ("IMAP4REV1", "AUTH=PLAIN"), "pass"),
+        ("imap", ("IMAP4REV1", "AUTH=PLAIN", "STARTTLS"), "fail"),
+        ("imaps", ("AUTH=PLAIN", "LOGINDISABLED"), "fail"),
+        ("imaps", ("IMAP4REV1",), "fail"),
+        ("imaps", None, "unknown"),
+    ],
+)
+def test_capabilities_under_tls(service: Service, words: tuple[str, ...] | None, status: str) -> None:
+    (finding,) = checks.capabilities_tls([_dialogue(service, capabilities_after=words)])
+    assert finding.status == status
+
+
+@pytest.mark.parametrize(
     ("service", "method", "line", "status"),
     [
         ("pop3s", "PASS", "-ERR [AUTH] Authentication failed.", "pass"),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import LIMIT, Script, serving, tls_server
 
 from mailhost.checks import dialogue as checks
 from mailhost.checks import reach as reach_checks
@@ -25,31 +23,7 @@ from mailhost.probes.reach import reach
 from mailhost.probes.target import Service, Target
 from mailhost.probes.wire import ANYONE, LINE_LIMIT, TOTAL_LIMIT, Trust
 
-Script = Callable[[socket.socket], None]
-LIMIT = 1.0
 SPEAKERS: dict[str, Any] = {"pop3": pop3, "imap": imap}
-
-
-@contextmanager
-def serving(script: Script, service: Service) -> Iterator[Target]:
-    """A server on the loopback that does what the script says with each connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=run, args=(connection,), daemon=True).start()
-
-        def run(connection: socket.socket) -> None:
-            with connection, suppress(OSError):
-                script(connection)
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield Target(service, "127.0.0.1", listener.getsockname()[1], "mail.example.test")
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def hang(connection: socket.socket) -> None:
@@ -177,15 +151,6 @@ def test_what_comes_in_clear_after_stls_is_not_taken_for_the_secured_server(auth
     assert seen.tls is None
 
 
-def _tls_server(issued: Any, folder: Path) -> ssl.SSLContext:
-    (folder / "chain.pem").write_text(issued.fullchain)
-    (folder / "key.pem").write_text(issued.key)
-    (folder / "root.pem").write_text(issued.root)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "chain.pem", folder / "key.pem")
-    return context
-
-
 def _heard(context: ssl.SSLContext, heard: list[bytes]) -> Script:
     """A POP3 server on TLS that takes any login and notes what it heard."""
 
@@ -201,7 +166,7 @@ def _heard(context: ssl.SSLContext, heard: list[bytes]) -> Script:
 
 def test_no_password_is_sent_to_a_server_that_cannot_prove_its_name(authority: Any, tmp_path: Path) -> None:
     heard: list[bytes] = []
-    context = _tls_server(authority.issue("other.example.test"), tmp_path)
+    context = tls_server(authority.issue("other.example.test"), tmp_path)
     with serving(_heard(context, heard), "pop3s") as target:
         seen = pop3.login(target, "anna", "geheim-1234", Trust(str(tmp_path / "root.pem")), timeout=LIMIT)
     assert seen.broke == "tls"
@@ -214,7 +179,7 @@ def test_no_password_is_sent_to_a_server_that_cannot_prove_its_name(authority: A
 
 def test_a_password_is_sent_and_recorded_nowhere(authority: Any, tmp_path: Path) -> None:
     heard: list[bytes] = []
-    context = _tls_server(authority.issue("mail.example.test"), tmp_path)
+    context = tls_server(authority.issue("mail.example.test"), tmp_path)
     with serving(_heard(context, heard), "pop3s") as target:
         seen = pop3.login(target, "anna", "geheim-1234", Trust(str(tmp_path / "root.pem")), timeout=LIMIT)
     assert b"PASS geheim-1234\r\n" in heard
