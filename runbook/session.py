@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mailhost import given, names, pki
+from mailhost import given, names, pki, policy
 from mailhost import host as ssh
 from mailhost.changes import Change
 from mailhost.checks import tls as tls_checks
@@ -80,6 +80,11 @@ class Run:
     def applying(self) -> bool:
         """Whether changes are made, and not only shown."""
         return self.asked.mode == "apply"
+
+    @property
+    def policy(self) -> policy.Policy:
+        """What counts as good enough for TLS: parameters/tls_policy.yaml."""
+        return policy.shipped()
 
     @property
     def since(self) -> int:
@@ -423,6 +428,7 @@ def start(section: str, namespace: Mapping[str, Any]) -> Run:
     UnsupportedError before anything is changed.
     """
     asked = parameters.check(namespace, namespace.get("In", ()))
+    policy.shipped()  # one that cannot be read is told of before anything is connected to
     title = sections.heading(servers.root() / "notebooks" / f"{section}.ipynb")
     record = asked.record or records.create(
         servers.records_folder(),

@@ -13,7 +13,9 @@ from mailhost.facts.dovecot import Dovecot
 from mailhost.facts.firewall import Firewall
 from mailhost.facts.system import System
 from mailhost.finding import Finding
+from mailhost.policy import LEVELS, shipped
 from mailhost.probes.dialogue import Dialogue
+from mailhost.probes.offers import Ciphers, Versions
 from mailhost.probes.reach import Reach
 from mailhost.probes.tls import TlsSeen
 from mailhost.query import Fact
@@ -107,6 +109,11 @@ def probe_rows(results: Sequence[Any]) -> list[Row]:
             listed += _turns(result)
         elif isinstance(result, TlsSeen):
             listed.append(_handshake(result))
+        elif isinstance(result, Versions):
+            replies = {version: f"{reply.answer}: {reply.how}" for version, reply in result.replies}
+            listed.append({"target": str(result.target), **replies})
+        elif isinstance(result, Ciphers):
+            listed.append(_ciphers(result))
         elif isinstance(result, Reach):
             listed.append(
                 {
@@ -123,6 +130,8 @@ def probe(title: str, results: Sequence[Any]) -> None:
     """Show what clients saw."""
     evidence = tuple(n for result in results for n in result.evidence)
     listed = [_narrowed(row) for row in probe_rows(results)]
+    if all(isinstance(result, Versions | Ciphers) for result in results):
+        listed = _alike(listed)
     tables.show(tables.rows_table(f"{title}{_evidence(evidence)}", listed, empty="nothing was tried"))
 
 
@@ -237,6 +246,23 @@ def _narrowed(row: Row) -> Row:
         "chain as sent": row["chain as sent"],
         "verification": row["verification"],
     }
+
+
+def _ciphers(seen: Ciphers) -> Row:
+    """Suites by what the policy says of them; those that it has none of are left out by `_alike`."""
+    rules = shipped()
+    by_level = {level.replace("_", " "): [s for s in seen.suites if rules.suite(s) == level] for level in LEVELS}
+    groups = [f"{group} ({rules.group(group).replace('_', ' ')})" for group in seen.groups]
+    return {"target": str(seen.target), **by_level, "key exchange": groups, "unknown": list(seen.unknown)}
+
+
+def _alike(listed: Sequence[Row]) -> list[Row]:
+    """Ports that say the same in one row, and only columns that say something."""
+    used = [key for key in (listed[0] if listed else {}) if any(row[key] for row in listed)]
+    same: dict[str, list[Row]] = {}
+    for row in listed:
+        same.setdefault(repr([row[key] for key in used if key != "target"]), []).append(row)
+    return [{key: alike[0][key] for key in used} | {"target": [r["target"] for r in alike]} for alike in same.values()]
 
 
 def _evidence(numbers: Sequence[int]) -> str:

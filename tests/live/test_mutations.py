@@ -26,7 +26,10 @@ UNLOCAL = f"rm -f {LOCAL}; {RESTART}"
 AUDIT, PREFLIGHT = "06_audit", "01_preflight"
 
 # What nobody can judge where no TLS comes about, or another certificate is served.
-SERVED = ("served-certificate", "served-chain", "served-verified", "served-names", "served-dates", "tls-version")
+SERVED = (
+    *("served-certificate", "served-chain", "served-verified", "served-names", "served-dates", "served-strength"),
+    *("tls-version", "tls-old-versions", "tls-ciphers", "tls-key-exchange"),
+)
 STARTTLS = ("starttls-injection", "starttls-state")
 DIALOGUES = (
     "greeting",
@@ -382,7 +385,29 @@ ROWS = (
             "system_default = u\\n[u]\\nMaxProtocol = TLSv1.2\\n' >>/etc/ssl/openssl.cnf; " + RESTART
         ),
         mends=f"mv /root/openssl.cnf /etc/ssl/openssl.cnf; {RESTART}",
-        also=("settings-effective", "drop-in-as-written"),
+        also=("settings-effective", "drop-in-as-written", "tls-old-versions"),  # 1.2 is too old for that sheet
+    ),
+    Row(
+        "tls-old-versions",
+        # OpenSSL 3 speaks TLS 1.0 at security level 0 only
+        local("ssl_min_protocol = TLSv1\nssl_cipher_list = DEFAULT@SECLEVEL=0"),
+        UNLOCAL,
+        also=("settings-effective",),
+    ),
+    Row("tls-ciphers", local("ssl_cipher_list = ALL:eNULL:@SECLEVEL=0"), UNLOCAL),
+    Row(
+        "tls-key-exchange",
+        local("ssl_curve_list = X25519:P-256:secp192r1\nssl_cipher_list = DEFAULT@SECLEVEL=0"),
+        UNLOCAL,
+    ),
+    Row(
+        "served-strength",
+        # Debian's OpenSSL would not even load such a certificate
+        local("ssl_cipher_list = DEFAULT:!kRSA:@SECLEVEL=0"),
+        UNLOCAL,
+        issue={"key": "rsa1024"},
+        serve=True,
+        also=("certificate-installed", "served-certificate", "served-verified", "login-accepted", "cleartext-refused"),
     ),
     Row("served-certificate", issue={}, serve=True, also=("certificate-installed",), systems=BOTH),
     Row(

@@ -103,10 +103,15 @@ def capabilities(talk: Talk) -> tuple[str, ...]:
 
 def starttls(talk: Talk, trust: Trust) -> None:
     """Ask STARTTLS and shake hands. Raises WireError when the server will not."""
+    ask_starttls(talk)
+    talk.wire.start_tls(trust)
+
+
+def ask_starttls(talk: Talk) -> None:
+    """Ask STARTTLS; TLS begins with the next byte. Raises WireError when the server will not."""
     reply, _ = command(talk, "STARTTLS")
     if not reply.ok:
         raise WireError("tls", f"the server does not start TLS: {reply.raw}")
-    talk.wire.start_tls(trust)
 
 
 def authenticate(talk: Talk, name: str, password: str) -> bool:

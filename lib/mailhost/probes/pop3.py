@@ -95,10 +95,15 @@ def capabilities(talk: Talk) -> tuple[str, ...]:
 
 def stls(talk: Talk, trust: Trust) -> None:
     """Ask STLS and shake hands. Raises WireError when the server will not."""
+    ask_stls(talk)
+    talk.wire.start_tls(trust)
+
+
+def ask_stls(talk: Talk) -> None:
+    """Ask STLS; TLS begins with the next byte. Raises WireError when the server will not."""
     said = say(talk.wire, "STLS", "the reply to STLS")
     if not said.ok:
         raise WireError("tls", f"the server does not start TLS: {said.raw}")
-    talk.wire.start_tls(trust)
 
 
 def authenticate(talk: Talk, name: str, password: str) -> bool:

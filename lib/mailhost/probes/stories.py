@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mailhost.probes import exchange as exchanges
-from mailhost.probes import imap, pop3
+from mailhost.probes import imap, offers, pop3
 from mailhost.probes import reach as reaching
 from mailhost.probes import starttls as crossing
 from mailhost.probes import tls as handshakes
 from mailhost.probes.dialogue import Dialogue
+from mailhost.probes.offers import Ciphers, Versions
 from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import Reach
 from mailhost.probes.target import Target
@@ -60,6 +61,20 @@ def handshake(targets: Sequence[Target], login: Login | None = None) -> list[Tls
     Whose roots are trusted is the login's to say.
     """
     return handshakes.look(targets, login.trust.roots if login else None)
+
+
+def versions(targets: Sequence[Target], _login: Login | None = None) -> list[Versions]:
+    """Ask each port for each version of TLS, by a hello of our own."""
+    return offers.versions(targets)
+
+
+def ciphers(targets: Sequence[Target], _login: Login | None = None) -> list[Ciphers]:
+    """Find out what each service offers: suites and groups, by hellos of our own.
+
+    At its first address only: the others lead to the same service, and each question costs it a connection.
+    """
+    first = {target.service: target for target in reversed(targets)}
+    return offers.ciphers([target for target in targets if target is first[target.service]])
 
 
 def login(targets: Sequence[Target], login: Login) -> list[Dialogue]:

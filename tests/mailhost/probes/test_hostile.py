@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from canned import want
 from scripted import LIMIT, Script, serving, tls_server
 
 from mailhost.checks import dialogue as checks
+from mailhost.checks import offers as offer_checks
 from mailhost.checks import reach as reach_checks
 from mailhost.checks import tls as tls_checks
-from mailhost.probes import imap, pop3, tls
+from mailhost.policy import shipped
+from mailhost.probes import imap, offers, pop3, tls
 from mailhost.probes.dialogue import Dialogue
 from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import reach
@@ -120,6 +123,94 @@ def test_openssl_gets_no_handshake_and_no_pass(script: Script, service: Service)
     assert [f.status for f in tls_checks.handshake([seen])] == [wanted]
     assert [f.status for f in tls_checks.verified([seen])] == ["unknown"]
     assert [f.status for f in tls_checks.certificate([seen], ["00"])] == ["unknown"]
+
+
+def truncated_hello(connection: socket.socket) -> None:
+    connection.recv(2000)
+    connection.sendall(b"\x16\x03\x03\x00\x32\x02\x00\x00\x2e\x03\x03" + b"r" * 20)
+
+
+def short_hello(connection: socket.socket) -> None:
+    """A ServerHello that says it is whole and is not."""
+    connection.recv(2000)
+    connection.sendall(b"\x16\x03\x03\x00\x0a\x02\x00\x00\x06\x03\x03" + b"r" * 4)
+    time.sleep(LIMIT)
+
+
+def endless_records(connection: socket.socket) -> None:
+    connection.recv(2000)
+    while True:
+        connection.sendall(b"\x16\x03\x03\x40\x00" + b"\x02\x00\x7f\xff" + b"x" * 16380)
+
+
+def oversized_record(connection: socket.socket) -> None:
+    connection.recv(2000)
+    connection.sendall(b"\x16\x03\x03\xff\xff" + b"x" * 70000)
+
+
+def oversized_message(connection: socket.socket) -> None:
+    connection.recv(2000)
+    connection.sendall(b"\x16\x03\x03\x00\x04\x02\xff\xff\xff")
+    time.sleep(LIMIT)
+
+
+def empty_records(connection: socket.socket) -> None:
+    connection.recv(2000)
+    while True:
+        connection.sendall(b"\x16\x03\x03\x00\x00" * 1000)
+
+
+def odd_alert(connection: socket.socket) -> None:
+    connection.recv(2000)
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\xfe")
+
+
+NO_TLS = [*HOSTILE, truncated_hello, short_hello, endless_records, oversized_record, oversized_message, empty_records,
+          odd_alert]  # fmt: skip
+
+
+@pytest.mark.parametrize("script", NO_TLS, ids=lambda script: script.__name__)
+def test_no_offer_and_no_refusal_is_made_of_it(script: Script) -> None:
+    with serving(script, "imaps") as target:
+        started = time.monotonic()
+        (seen,), (offered,) = offers.versions([target], timeout=LIMIT), offers.ciphers([target], timeout=LIMIT)
+        spent = time.monotonic() - started
+    assert seen.offered == offered.suites == offered.groups == ()
+    assert spent < 2 * LIMIT + 3
+    if script is not close:  # which may be a refusal; of everything, it proves nothing
+        assert {reply.answer for _, reply in seen.replies} == {"unknown"}
+        assert offered.unknown
+    assert all(reply.how for _, reply in seen.replies)
+    found = [
+        *offer_checks.versions([seen], want(), shipped()),
+        *offer_checks.ciphers([offered], shipped()),
+        *offer_checks.key_exchange([offered], shipped()),
+    ]
+    assert [f.status for f in found] == ["unknown"] * 3
+    assert all(f.message and f.remedy for f in found)
+
+
+@pytest.mark.parametrize("service", ["pop3", "imap"])
+def test_a_server_that_closes_before_tls_begins_has_refused_nothing(service: Service) -> None:
+    def starts_no_tls(connection: socket.socket) -> None:
+        connection.sendall(b"+OK ready\r\n" if service == "pop3" else b"* OK ready\r\n")
+        connection.recv(100)
+
+    with serving(starts_no_tls, service) as target:
+        (seen,) = offers.versions([target], timeout=LIMIT)
+    assert {reply.answer for _, reply in seen.replies} == {"unknown"}
+
+
+def test_what_stands_behind_starttls_in_clear_is_no_answer_to_the_hello() -> None:
+    def goes_on_in_clear(connection: socket.socket) -> None:
+        connection.sendall(b"* OK ready\r\n")
+        connection.recv(100)
+        connection.sendall(b"a1 OK begin\r\n* OK more\r\n")
+        connection.recv(2000)
+
+    with serving(goes_on_in_clear, "imap") as target:
+        (seen,) = offers.versions([target], timeout=LIMIT)
+    assert {reply.answer for _, reply in seen.replies} == {"unknown"}
 
 
 def test_a_line_may_be_as_long_as_the_limit() -> None:
