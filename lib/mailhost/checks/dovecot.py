@@ -138,7 +138,7 @@ def stands_in(found: Dovecot, spelled: tuple[str, ...]) -> str:
 def is_later(found: Dovecot, line: Line) -> bool:
     """Whether this line is read after our drop-in, and so has the last word."""
     if line.path.endswith("/dovecot.conf"):
-        return (line.name, line.number) in found.layout.later
+        return line.number in {number for _, number in found.layout.later}
     return line.path > found.drop_in_path or any(line.path.endswith(f"/{name}") for name in found.layout.after)
 
 

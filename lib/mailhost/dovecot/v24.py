@@ -23,6 +23,10 @@ NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "cleartext_refused": ("auth_allow_cleartext",),
     }
 )
+# How they are called inside of `ssl_server { }`, where packages and people often put them.
+IN_SECTION: Mapping[str, str] = MappingProxyType(
+    {"cert_file": "ssl_server_cert_file", "key_file": "ssl_server_key_file"}
+)
 
 
 def mail(settings: Settings) -> tuple[str, ...]:
