@@ -23,6 +23,7 @@ from mailhost.probes.wire import ANYONE, Wire, WireError
 
 # internal_error is what OpenSSL says when its security level leaves it nothing to sign an old version with
 _REFUSALS = ("protocol_version", "handshake_failure", "insufficient_security", "internal_error")
+_PATIENCE = 4  # times the limit of one question, for a whole chain of them
 _AT_ONCE = 8  # connections to one service: its login processes are limited
 _TLS13 = tuple(code for code in SUITES if code >> 8 == 0x13)  # noqa: PLR2004 - where all of TLS 1.3 is
 _OLDER = tuple(code for code in SUITES if code not in _TLS13)
@@ -86,7 +87,7 @@ class Ciphers:
     evidence: tuple[int, ...] = ()
 
 
-def versions(targets: Sequence[Target], *, timeout: float = 10) -> list[Versions]:
+def versions(targets: Sequence[Target], *, timeout: float = 15) -> list[Versions]:
     """Ask each target for each version, with every suite and group that there is."""
     calls = [
         (ask, (target, version, _for(version), tuple(GROUPS), timeout)) for version in VERSIONS for target in targets
@@ -98,8 +99,11 @@ def versions(targets: Sequence[Target], *, timeout: float = 10) -> list[Versions
     ]
 
 
-def ciphers(targets: Sequence[Target], *, timeout: float = 10) -> list[Ciphers]:
-    """Find out every suite and group at each target: what it chooses is left out the next time, until it refuses."""
+def ciphers(targets: Sequence[Target], *, timeout: float = 15) -> list[Ciphers]:
+    """Find out every suite and group at each target: what it chooses is left out the next time, until it refuses.
+
+    ``timeout`` is for one question; a chain of them has four times that, since busy servers take their time.
+    """
     kinds = _kinds()
     calls = [(_chain, (target, kind, timeout)) for kind in kinds for target in targets]
     chains = parallel(calls, workers=_workers(targets))
@@ -196,12 +200,13 @@ class _Kind:
 
 def _chain(target: Target, kind: _Kind, timeout: float) -> _Chain:
     """Ask again and again without what was chosen, until the server refuses or the time is over."""
-    until = time.monotonic() + timeout
+    until = time.monotonic() + _PATIENCE * timeout
     found: list[Reply] = []
     said: list[str] = []
     unknown = ""
     while kind.suites and kind.groups:
-        reply = ask(target, kind.version, kind.suites, kind.groups, max(until - time.monotonic(), 0.1))
+        seconds = min(timeout, max(until - time.monotonic(), 0.1))
+        reply = ask(target, kind.version, kind.suites, kind.groups, seconds)
         said.append(f"{kind}: {reply.how}")
         if reply.answer == "unknown":
             unknown = said[-1]
@@ -221,13 +226,11 @@ def _kinds() -> tuple[_Kind, ...]:
     """What is asked for, in several chains, so that none gets long."""
     curves = tuple(code for code in _OLDER if SUITES[code].startswith("TLS_ECDHE"))
     modern = tuple(code for code in curves if _MODERN.search(SUITES[code]))
-    fixed = tuple(code for code in _OLDER if SUITES[code].startswith("TLS_DHE_RSA"))
-    rest = tuple(code for code in _OLDER if code not in (*curves, *fixed))
+    rest = tuple(code for code in _OLDER if code not in curves)
     every = (*_STRONG, *_WEAK)
     return (
         _Kind("TLSv1.2", modern, every, "suite"),
         _Kind("TLSv1.2", tuple(code for code in curves if code not in modern), every, "suite"),
-        _Kind("TLSv1.2", fixed, every, "suite"),
         _Kind("TLSv1.2", rest, every, "suite"),
         _Kind("TLSv1.2", curves, (*_WEAK, *_CERTIFICATES), "group"),
         _Kind("TLSv1.3", _TLS13, _STRONG, "suite"),
