@@ -154,6 +154,10 @@ class Run:
         views.fact(query.title, value)
         return value
 
+    def table(self, title: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Show rows that were put together from what is known already."""
+        views.rows(title, rows)
+
     def frame(self, value: Any) -> pd.DataFrame:
         """A fact, or what clients saw, as a pandas DataFrame: to sort and filter by hand."""
         return views.frame(value)

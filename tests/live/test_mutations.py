@@ -47,6 +47,13 @@ def local(text: str) -> str:
     return f"cat >{LOCAL} <<'EOF'\n{text}\nEOF\n{RESTART}"
 
 
+def soft(text: str, before: str = "") -> str:
+    """The same where a reload is enough; ``before`` makes ready what the settings name."""
+    return f"{before}cat >{LOCAL} <<'EOF'\n{text}\nEOF\n{RELOAD}"
+
+
+UNSOFT = f"rm -f {LOCAL}; {RELOAD}"
+
 # Where control groups tell systemd nothing, as in these containers, a unit that stops waits for its TimeoutStopSec.
 UNIT = "systemd-run -q --collect -p TimeoutStopSec=1"
 
@@ -91,6 +98,14 @@ class Row:
 
 
 BOTH = ("debian12", "el")
+# What the benchmark judges by settings is skipped while Dovecot refuses its configuration.
+HARDENED = (
+    "auth-mechanisms", "passdb-any-password", "root-refused", "system-users-refused", "master-users", "auth-delay",
+    "passwords-not-logged", "extra-listeners", "conf-writable", "secrets-readable", "auth-sockets", "run-dir-protected",
+    "maildirs-private", "login-unprivileged", "login-chrooted", "service-accounts", "unit-sandboxed", "core-dumps",
+    "log-kept", "auth-failures-logged", "debug-off", "log-rotates", "log-files-private", "connections-limited",
+    "memory-limited", "auth-serves-logins", "binary-current", "update-pending",
+)  # fmt: skip
 FACTS = "mailhost/checks/test_broken_facts.py"
 
 ROWS = (
@@ -191,6 +206,7 @@ ROWS = (
             "trusted-networks",
             "unit-active",
             "log-errors",
+            *HARDENED,
             *GONE,
         ),
     ),
@@ -201,7 +217,7 @@ ROWS = (
         "configuration-valid",
         f"echo 'no_such_setting = yes' >{LOCAL}",
         f"rm {LOCAL}",
-        also=("settings-effective", "trusted-networks", "log-errors"),
+        also=("settings-effective", "trusted-networks", "log-errors", *HARDENED),
         systems=BOTH,
     ),
     Row(
@@ -240,6 +256,99 @@ ROWS = (
         "upgrade-ready",
         # a stand-in that offers what the next Debian has
         "printf '#!/bin/sh\\necho dovecot-core:; echo \"  Candidate: 1:2.4.1+dfsg1-6\"\\n' >/usr/local/sbin/apt-cache; "
+        "chmod 0755 /usr/local/sbin/apt-cache",
+        "rm /usr/local/sbin/apt-cache",
+        also=("update-pending",),
+    ),
+    # ---- the benchmark
+    Row("auth-mechanisms", soft("auth_mechanisms = plain anonymous"), UNSOFT, also=("capabilities-cleartext",)),
+    Row(
+        "passdb-any-password",
+        soft("passdb {\n  driver = static\n  args = nopassword=y\n  username_filter = ghost*\n}"),
+        UNSOFT,
+    ),
+    Row(
+        "root-refused",
+        soft(
+            "passdb {\n  driver = passwd-file\n  args = /etc/dovecot/users\n}",
+            "echo 'root:{SSHA256}none:::::' >/etc/dovecot/users; chown root:dovecot /etc/dovecot/users; "
+            "chmod 0640 /etc/dovecot/users\n",
+        ),
+        f"rm /etc/dovecot/users; {UNSOFT}",
+    ),
+    Row("system-users-refused", soft("first_valid_uid = 100"), UNSOFT),
+    Row(
+        "master-users",
+        soft(
+            "auth_master_user_separator = *\n"
+            "passdb {\n  driver = passwd-file\n  args = /etc/dovecot/masters\n  master = yes\n}",
+            "echo 'chief:{SSHA256}none:::::' >/etc/dovecot/masters; chown root:dovecot /etc/dovecot/masters; "
+            "chmod 0640 /etc/dovecot/masters\n",
+        ),
+        f"rm /etc/dovecot/masters; {UNSOFT}",
+    ),
+    Row("auth-delay", soft("auth_failure_delay = 0"), UNSOFT),
+    Row("passwords-not-logged", soft("auth_verbose_passwords = plain"), UNSOFT),
+    Row("extra-listeners", soft("service doveadm {\n  inet_listener {\n    port = 24245\n  }\n}"), UNSOFT),
+    Row(
+        "conf-writable",
+        "chmod o+w /etc/dovecot/conf.d/10-mail.conf",
+        "chmod o-w /etc/dovecot/conf.d/10-mail.conf",
+    ),
+    Row(
+        "secrets-readable",
+        "echo 'connect = host=localhost user=mail password=secret' >/etc/dovecot/own-sql.conf.ext; "
+        "chmod 0644 /etc/dovecot/own-sql.conf.ext",
+        "rm /etc/dovecot/own-sql.conf.ext",
+    ),
+    Row("auth-sockets", "chmod 0666 /run/dovecot/auth-master", "chmod 0600 /run/dovecot/auth-master"),
+    Row("run-dir-protected", "chmod 0755 /run/dovecot/login", "chmod 0750 /run/dovecot/login"),
+    Row(
+        "maildirs-private",
+        f"chmod 0755 /home/{USER}; mkdir -p /home/{USER}/Maildir; chown {USER}: /home/{USER}/Maildir; "
+        f"chmod 0755 /home/{USER}/Maildir",
+        f"chmod 0700 /home/{USER}/Maildir",
+    ),
+    # Dovecot itself refuses to run those of its protocols so
+    Row("login-unprivileged", soft("service submission-login {\n  user = root\n}"), UNSOFT),
+    Row("login-chrooted", soft("service pop3-login {\n  chroot =\n}"), UNSOFT),
+    Row("service-accounts", "usermod -s /bin/sh dovenull", "usermod -s /usr/sbin/nologin dovenull"),
+    Row(
+        "unit-sandboxed",
+        "mkdir -p /etc/systemd/system/dovecot.service.d; "
+        "printf '[Service]\\nPrivateTmp=no\\n' >/etc/systemd/system/dovecot.service.d/open.conf; "
+        "systemctl daemon-reload",
+        "rm /etc/systemd/system/dovecot.service.d/open.conf; systemctl daemon-reload",
+    ),
+    Row(
+        "core-dumps",
+        "prlimit --pid $(systemctl show -p MainPID dovecot | sed 's/.*=//') --core=unlimited",
+        "prlimit --pid $(systemctl show -p MainPID dovecot | sed 's/.*=//') --core=0:unlimited",
+    ),
+    Row("log-kept", soft("log_path = /dev/null"), UNSOFT),
+    Row("auth-failures-logged", soft("info_log_path = /dev/null"), UNSOFT),
+    Row("debug-off", soft("auth_debug = yes"), UNSOFT),
+    Row("log-rotates", soft("log_path = /var/log/dovecot-own.log"), f"{UNSOFT}; rm -f /var/log/dovecot-own.log"),
+    Row(
+        "log-files-private",
+        soft("log_path = /var/log/dovecot-own.log", "echo '/var/log/dovecot*.log {}' >/etc/logrotate.d/own\n")
+        + "\nchmod 0644 /var/log/dovecot-own.log",
+        f"{UNSOFT}; rm -f /var/log/dovecot-own.log /etc/logrotate.d/own",
+    ),
+    Row("connections-limited", soft("mail_max_userip_connections = 0"), UNSOFT),
+    Row("memory-limited", soft("default_vsz_limit = 0"), UNSOFT),
+    Row("auth-serves-logins", soft("service auth {\n  client_limit = 150\n}"), UNSOFT),
+    Row(
+        "binary-current",
+        "cp -p /usr/sbin/dovecot /usr/sbin/dovecot.new; mv /usr/sbin/dovecot.new /usr/sbin/dovecot",
+        RESTART,
+        systems=BOTH,
+    ),
+    Row(
+        "update-pending",
+        # a stand-in that offers a newer one
+        'printf \'#!/bin/sh\\necho dovecot-core:; echo "  Installed: 1:2.3.19.1+dfsg1-2.1"; '
+        'echo "  Candidate: 1:2.3.19.1+dfsg1-2.1+deb12u99"\\n\' >/usr/local/sbin/apt-cache; '
         "chmod 0755 /usr/local/sbin/apt-cache",
         "rm /usr/local/sbin/apt-cache",
     ),
@@ -343,13 +452,13 @@ ROWS = (
         "log-errors",
         NOISE,
         f"systemctl stop noise; {UNLOCAL}",
-        also=("log-warnings",),
+        also=("log-warnings", "log-rotates"),
     ),
     Row(
         "log-warnings",
         NOISE,
         f"systemctl stop noise; {UNLOCAL}",
-        also=("log-errors",),
+        also=("log-errors", "log-rotates"),
     ),
     # ---- certificate files on the server, and what is served
     Row(
@@ -622,7 +731,10 @@ def cases() -> list[Any]:
 
 @pytest.mark.live
 @pytest.mark.parametrize(("row", "system"), cases())
-def test_it_is_found_and_nothing_else_is(row: Row, system: str, patients: Callable[[str], Patient]) -> None:
+def test_it_is_found_and_nothing_else_is(
+    row: Row, system: str, patients: Callable[[str], Patient], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("mutation", row.id)
     patient = patients(system)
     try:
         before = patient.baseline(row.judge)
@@ -659,6 +771,16 @@ def mend(patient: Patient, row: Row) -> None:
 def test_afterwards_the_server_is_as_wanted_again(system: str, patients: Callable[[str], Patient]):
     record = patients(system).judge(AUDIT)
     assert record.verdict == "as-wanted", told(record)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.captured], ids=lambda row: row.name)
+def test_what_no_lab_server_can_be_broken_by_names_the_test_that_judges_it(
+    row: Row, record_property: Callable[[str, object], None]
+) -> None:
+    file, name = row.captured
+    record_property("mutation", row.id)
+    record_property("captured", f"tests/{file}::{name}")  # it counts as caught only where that test has passed
+    assert name in (Path(__file__).parents[1] / file).read_text()
 
 
 def test_what_changes_with_a_row_is_a_finding_too():

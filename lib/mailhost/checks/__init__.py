@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mailhost.checks import (
+    benchmark,
     certificate,
     dialogue,
     dovecot,
@@ -23,6 +24,7 @@ from mailhost.checks import (
 )
 
 __all__ = [
+    "benchmark",
     "certificate",
     "dialogue",
     "dovecot",

@@ -302,7 +302,7 @@ def test_errors_from_the_journal_with_what_is_harmless_told_apart() -> None:
     fact = read_log(journal=sample("debian12/journal-unknown_setting").read_text())
     assert any("Unknown setting: bogus" in row.text for row in fact.errors)
     assert not any("setrlimit" in row.text for row in fact.errors)
-    assert any("Killed with signal 15" in row.text and row.harmless for row in fact.rows)
+    assert any("Killed with signal 15" in row.text and row.known for row in fact.rows)
     assert fact.warnings == ()
     assert fact.where == "journal"
 
