@@ -14,7 +14,7 @@ from mailhost.host import Host, numbered
 from mailhost.probes import stories
 from mailhost.probes.keep import keep
 from mailhost.probes.reach import from_jump
-from mailhost.probes.target import Target, targets
+from mailhost.probes.target import Target, by_other_names, targets
 from mailhost.probes.wire import Trust
 from mailhost.sheet import PORTS, Sheet, secret
 
@@ -55,6 +55,8 @@ class Clients:
                 aimed[: self.want.failed_logins],
                 [_beyond(target, self.want.failed_logins) for target in aimed[self.want.failed_logins :]],
             )
+        if story is stories.handshake:
+            aimed += by_other_names(aimed, self.want.mail_names[1:])
         if everywhere and origin == "jump":
             seen: Sequence[Any] = [
                 from_jump(target, self.host.reach_from_jump(target.address, target.port, _REACH_SECONDS), 0)
