@@ -20,15 +20,17 @@ from typing import TYPE_CHECKING, Any
 from mailhost import given, names, pki, policy
 from mailhost import host as ssh
 from mailhost.changes import Change
+from mailhost.checks import surroundings
 from mailhost.checks import tls as tls_checks
 from mailhost.dovecot import dialect
 from mailhost.dovecot.settings import Dialect
 from mailhost.errors import ConnectionLost, MailhostError, UnsupportedError
 from mailhost.facts import clock, packages, service, system
+from mailhost.facts.bans import Bans
 from mailhost.facts.dovecot import Dovecot
 from mailhost.families import Family, family_of
 from mailhost.finding import Finding
-from mailhost.probes import stories
+from mailhost.probes import matrix, stories
 from mailhost.query import Fact, Query, look
 from mailhost.sheet import PORTS, Sheet
 from mailhost.transcript import Transcript, now
@@ -94,7 +96,17 @@ class Run:
     @cached_property
     def clients(self) -> Clients:
         """The mail clients that the probes are."""
-        return Clients(self.host, self.want, self.addresses)
+        known = records.load(self.record)
+        planned = known.run.get("planned") or []
+        own = self.want.test_account is not None
+        return Clients(
+            self.host,
+            self.want,
+            self.addresses,
+            failed=max((s.facts.get("failed_logins", 0) for s in known.sections), default=0),
+            thorough=self.asked.thorough,
+            later=next((name for name in planned if name > self.section and name.startswith("06") and own), ""),
+        )
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -149,6 +161,8 @@ class Run:
             self.note(dovecot_after=value.version or "not installed")
         elif isinstance(value, packages.Packages):
             self.note(dovecot_after=value.dovecot_installed or "not installed")
+        elif isinstance(value, Bans):
+            self.clients.bannable = surroundings.allowance(value)
         elif isinstance(value, service.Service):
             self._connected = value.connected or 0
         views.fact(query.title, value)
@@ -184,9 +198,13 @@ class Run:
             self._skip_without_account()
             return ()
         with self._guarded():
-            results, skipped = self.clients.probe(story, services or tuple(PORTS), origin or self.want.probe_from)
-        self.findings += skipped
-        views.probe(_title(story), results)
+            results = self.clients.probe(story, services or tuple(PORTS), origin or self.want.probe_from)
+        if self.clients.failed:
+            self.note(failed_logins=self.clients.failed)
+        if story is matrix.matrix:
+            views.matrix(_title(story), results)
+        else:
+            views.probe(_title(story), results)
         return results
 
     def served(self, found: Dovecot) -> tuple[str, ...]:
@@ -195,20 +213,20 @@ class Run:
 
     def prove_tls(self) -> list[Finding]:
         """Shake hands with each port through SSH, past any firewall, and compare certificates with the sheet's."""
-        seen, _ = self.clients.probe(stories.handshake, services_of(self.want, tls=True), "loopback")
+        seen = self.clients.probe(stories.handshake, services_of(self.want, tls=True), "loopback")
         return [*tls_checks.handshake(seen), *tls_checks.certificate(seen, self.intended)]
 
     # The account for tests
 
-    def account(self, *, temporary: bool) -> None:
-        """Make ready the account for the login checks.
+    def account(self, *, temporary: bool, expired: bool = False) -> None:
+        """Make ready the account for the login checks; with ``expired``, where it is temporary, one that has ended.
 
         A temporary one is removed at the end of the section, and by the server itself should this run die; else
         it is the sheet's test_account, or none.
         """
         with self._guarded():
             if temporary and not self.pending_on:
-                name = self.clients.use_temporary(self.section)
+                name = self.clients.use_temporary(self.section, expired=expired)
                 kind = "temporary, removed at the end of this section; cannot log in by SSH"
             else:
                 name, kind = self.clients.use_own(), "the sheet's test_account"

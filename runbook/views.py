@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mailhost.changes import Change
+from mailhost.checks import matrix as judged
 from mailhost.facts.dovecot import Dovecot
 from mailhost.facts.firewall import Firewall
 from mailhost.facts.system import System
@@ -33,6 +34,13 @@ _TIMES = ("now", "asked", "boot_time", "since", "started")
 _UNITS = {"available": 1, "memory_total_kb": 1024, "memory_available_kb": 1024}
 _FOR_PROGRAMS = ("evidence", "boot_id", "since_monotonic")
 _MEGABYTE, _GIGABYTE = 1_000_000, 1_000_000_000
+# What the login matrix expects of each kind of credentials; each cell's own words are in its data and its frame.
+_ANSWERS = {
+    "right password": "let in, and the mailbox opens",
+    "wrong password": "refused, in clear text for want of TLS",
+    "unknown user": "refused",
+    "expired account": "refused",
+}
 _WHO = {"C": "client", "S": "server"}
 
 
@@ -135,8 +143,30 @@ def probe(title: str, results: Sequence[Any]) -> None:
     tables.show(tables.rows_table(f"{title}{_evidence(evidence)}", listed, empty="nothing was tried"))
 
 
+def matrix(title: str, results: Sequence[Dialogue]) -> None:
+    """Show the login matrix: a line for each way in, a column for each kind of credentials."""
+    cells = judged.cells(results)
+    kinds = [kind for kind in _ANSWERS if any(cell.credentials == kind for cell in cells)]
+    ways: dict[tuple[str, ...], dict[str, str]] = {}
+    for cell in cells:
+        line = ways.setdefault((cell.address, cell.service, cell.channel, cell.mechanism), {})
+        line[cell.credentials] = f"{cell.verdict}: {cell.actual.removeprefix(f'{cell.mechanism}: ')}"
+    names = ("address", "service", "channel", "mechanism")
+    listed = [
+        {**dict(zip(names, way, strict=True)), **{kind: line.get(kind, "never sent") for kind in kinds}}
+        for way, line in ways.items()
+    ]
+    evidence = tuple(n for result in results for n in result.evidence)
+    columns = {**{name: name for name in names}, **{kind: f"{kind} ({_ANSWERS[kind]})" for kind in kinds}}
+    shown = tables.rows_table(f"{title}{_evidence(evidence)}", listed, columns, empty="nothing was tried")
+    whole = tables.rows_table(title, cells)
+    tables.show(dataclasses.replace(shown, data=whole.data))
+
+
 def frame(value: Any) -> pd.DataFrame:
-    """A fact or results of probes as a pandas DataFrame."""
+    """A fact or results of probes as a pandas DataFrame; the login matrix a row for each cell."""
+    if not isinstance(value, Fact) and any(isinstance(one, Dialogue) and one.mechanism for one in value):
+        return tables.rows_table("", judged.cells(value)).frame()
     listed = fact_rows(value) if isinstance(value, Fact) else probe_rows(value)
     return tables.rows_table("", listed).frame()
 

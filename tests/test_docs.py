@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHECKS = sorted((ROOT / "lib/mailhost/checks").rglob("*.py"))
 SOURCES = [*CHECKS, *sorted((ROOT / "runbook").glob("*.py"))]
 # Called with a finding's id as the first text among their arguments.
-MAKERS = {"Finding", "judged", "skipped", "_finding", "_unknown", "_judge", "_service", "_absent", "Entry"}
+MAKERS = {"Finding", "judged", "skipped", "_finding", "_unknown", "_judge", "_service", "_absent", "Entry", "_rejected"}
 ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 

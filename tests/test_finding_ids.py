@@ -27,6 +27,7 @@ _MAKERS = {
     "_judge": 1,
     "_service": 0,
     "Entry": 99,  # of the benchmark: named, or measured by others
+    "_rejected": 0,
 }
 
 

@@ -174,7 +174,11 @@ def test_the_parameters_are_the_runs_own_and_the_sheets() -> None:
     assert set(names) == {*parameters.OWN, *sheet.KEYS}
     assert len(names) == len(set(names))
     defaults = {name: ast.literal_eval(node.value) for name, node in zip(names, body, strict=True)}  # type: ignore[attr-defined]
-    assert {name: value for name, value in defaults.items() if value is not None} == {"mode": "plan", "canary": False}
+    assert {name: value for name, value in defaults.items() if value is not None} == {
+        "mode": "plan",
+        "canary": False,
+        "thorough": False,
+    }
 
 
 @each_section

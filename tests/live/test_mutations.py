@@ -30,6 +30,13 @@ SERVED = (
     *("served-certificate", "served-chain", "served-verified", "served-names", "served-dates", "served-strength"),
     *("tls-version", "tls-old-versions", "tls-ciphers", "tls-key-exchange"),
 )
+LOGINS = (
+    "login-accepted",
+    "cleartext-refused",
+    "wrong-password-refused",
+    "unknown-user-refused",
+    "expired-account-refused",
+)
 STARTTLS = ("starttls-injection", "starttls-state")
 DIALOGUES = (
     "greeting",
@@ -106,6 +113,7 @@ HARDENED = (
     "log-kept", "auth-failures-logged", "debug-off", "log-rotates", "log-files-private", "connections-limited",
     "memory-limited", "auth-serves-logins", "binary-current", "update-pending",
 )  # fmt: skip
+FAILING = {"failed_logins": 4}
 FACTS = "mailhost/checks/test_broken_facts.py"
 
 ROWS = (
@@ -177,6 +185,7 @@ ROWS = (
         "findtime) echo 600;; esac;; esac\\n' >/usr/local/sbin/fail2ban-client; "
         f"chmod 0755 /usr/local/sbin/fail2ban-client; {UNIT} --unit=fail2ban sleep 600",
         "systemctl stop fail2ban; rm /usr/local/sbin/fail2ban-client",
+        sheet=FAILING,
     ),
     # ---- users
     Row("users-homes", "useradd -m ben; rm -r /home/ben", "userdel ben", systems=BOTH),
@@ -445,8 +454,29 @@ ROWS = (
         "wrong-password-refused",
         local("passdb {\n  driver = static\n  args = nopassword=y\n}"),
         UNLOCAL,
-        also=("log-errors", "log-warnings"),
+        also=("unknown-user-refused", "log-errors", "log-warnings"),
+        sheet=FAILING,
         judge="05_secure",
+    ),
+    Row(
+        "unknown-user-refused",
+        local(
+            "passdb {\n  driver = static\n  args = nopassword=y\n}\n"
+            f"userdb {{\n  driver = static\n  args = uid={USER} gid={USER} home=/home/{USER} allow_all_users=yes\n}}"
+        ),
+        UNLOCAL,
+        also=("wrong-password-refused", "passdb-any-password", "log-errors", "log-warnings"),
+        sheet=FAILING,
+    ),
+    Row(
+        "expired-account-refused",
+        # PAM without its account phase
+        "cp -p /etc/pam.d/dovecot /root/pam; sed -i 's/^@include common-account/account required pam_permit.so/; "
+        "s/^account .*password-auth.*/account required pam_permit.so/' /etc/pam.d/dovecot",
+        "mv /root/pam /etc/pam.d/dovecot",
+        sheet=FAILING,
+        canary=True,
+        systems=BOTH,
     ),
     Row(
         "log-errors",
@@ -570,7 +600,7 @@ ROWS = (
         also=("certificate-dates", "certificate-strength"),
     ),
     # ---- the run itself
-    Row("test-account", sheet={"test_account": None}, status="skip", also=("login-accepted", "cleartext-refused")),
+    Row("test-account", sheet={"test_account": None}, status="skip", also=LOGINS),
     Row("prerequisite", "systemctl stop dovecot", RESTART, judge="05_secure", mode="apply", also=("*",)),
     Row("pending", "systemctl stop dovecot", RESTART, judge="05_secure", status="skip", also=("*",)),
     Row(
@@ -621,7 +651,8 @@ class Patient:
 
     def values(self) -> dict[str, Any]:
         account = {"name": USER, "password": "env:RUNBOOK_TEST_PASSWORD"}
-        return yaml.safe_load(self.server.sheet.read_text()) | {"test_account": account}
+        # failed logins would slow down the rows that follow; those that are about them allow some
+        return yaml.safe_load(self.server.sheet.read_text()) | {"test_account": account, "failed_logins": 0}
 
     def judge(
         self, section: str, mode: str = "plan", values: dict[str, Any] | None = None, *, canary: bool = False

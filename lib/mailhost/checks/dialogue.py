@@ -10,20 +10,8 @@ import re
 from collections.abc import Iterable
 
 from mailhost.finding import Finding, Severity, Status
-from mailhost.parse.dialogue import Reply
+from mailhost.parse.dialogue import needs_tls
 from mailhost.probes.dialogue import Attempt, Dialogue
-
-# The words of Dovecot 2.1 to 2.4 where POP3 has no code of its own for "not without TLS": USER and PASS;
-# AUTH PLAIN under ssl=yes; AUTH PLAIN under ssl=required. [AUTH] is there since 2.2.0.
-_REFUSED = re.compile(
-    r"-ERR (?:\[AUTH\] )?(?:"
-    r"(?:Plaintext |Cleartext )?authentication disallowed on non-secure \(SSL/TLS\) connections\."
-    r"|Plaintext authentication disabled\."
-    r"|Authentication not allowed until SSL/TLS is enabled\."
-    r")",
-    re.IGNORECASE,
-)
-
 
 _CLOSE_CLEARTEXT = (
     "set ssl = required and disable_plaintext_auth = yes (2.4: auth_allow_cleartext = no), apply section 05_secure, "
@@ -143,7 +131,7 @@ def cleartext_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> 
 
 def _refused(d: Dialogue, accepted: list[Dialogue]) -> Finding:
     evidence = tuple(n for c in accepted[:1] for n in c.evidence)
-    listened = [a for a in d.attempts if _listened(d.target.protocol, a)]
+    listened = [a for a in d.attempts if d.took_up(a)]
     if d.target.origin == "loopback":
         return _unknown("cleartext-refused", d, "from its own loopback every connection counts as secured")
     if listened:
@@ -160,7 +148,7 @@ def _refused(d: Dialogue, accepted: list[Dialogue]) -> Finding:
         )
     if not d.attempts or d.error is not None:
         return _unknown("cleartext-refused", d)
-    odd = [a for a in d.attempts if not _is_refusal(d.target.protocol, a.reply)]
+    odd = [a for a in d.attempts if not needs_tls(d.target.protocol, a.reply)]
     if odd:
         return _unknown(
             "cleartext-refused", d, f"this is no refusal that we know: {odd[0].method}: {odd[0].reply.brief}"
@@ -174,29 +162,18 @@ def _refused(d: Dialogue, accepted: list[Dialogue]) -> Finding:
     return _finding("cleartext-refused", d, "pass", actual=_shown(d.attempts[-1]), evidence=evidence)
 
 
-def _listened(protocol: str, attempt: Attempt) -> bool:
-    """Whether the server took the attempt up: by accepting it, or by looking at the password."""
-    if attempt.reply.ok or attempt.reply.key == "AUTHENTICATIONFAILED":
-        return True
-    # POP3 has one code for both; [AUTH] with other words than those of a refusal means that it looked.
-    return protocol == "pop3" and attempt.reply.key == "AUTH" and not _is_refusal(protocol, attempt.reply)
-
-
-def _is_refusal(protocol: str, reply: Reply) -> bool:
-    if protocol == "imap":
-        return reply.status == "NO" and reply.key == "PRIVACYREQUIRED"
-    return _REFUSED.match(reply.raw) is not None
-
-
 def login_accepted(seen: Iterable[Dialogue]) -> list[Finding]:
     """``login-accepted``: the right password is taken and the mailbox opens, per way in."""
     return [_login(d) for d in seen]
 
 
+_TOOK = re.compile(r" \([\d.+ ]+ secs\)\.$")  # how long it took is another each time
+
+
 def _login(d: Dialogue) -> Finding:
     step = "STAT" if d.target.protocol == "pop3" else "SELECT INBOX"
     if d.accepted and d.last is not None and d.mailbox is not None:
-        return _finding("login-accepted", d, "pass", actual=f"{d.last.reply.brief} / {d.mailbox.brief}")
+        return _finding("login-accepted", d, "pass", actual=f"{d.last.reply.brief} / {_TOOK.sub('', d.mailbox.brief)}")
     if d.logged_in and d.last is not None:
         if d.mailbox is None and d.broke not in ("closed", "protocol"):
             return _unknown("login-accepted", d)
@@ -227,32 +204,68 @@ def _login(d: Dialogue) -> Finding:
     )
 
 
-def wrong_password_refused(seen: Iterable[Dialogue]) -> list[Finding]:
+def wrong_password_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
     """``wrong-password-refused``: a wrong password is refused as such, over TLS."""
-    return [_wrong(d) for d in seen]
+    return _rejected("wrong-password-refused", seen, control)
 
 
-def _wrong(d: Dialogue) -> Finding:
+def unknown_user_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
+    """``unknown-user-refused``: a user whom the server does not have is refused, over TLS."""
+    return _rejected("unknown-user-refused", seen, control)
+
+
+def expired_account_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
+    """``expired-account-refused``: the right password of an account that has expired is refused, over TLS."""
+    return _rejected("expired-account-refused", seen, control)
+
+
+# What the server took that it should not have, what follows, and what to look at.
+_TAKEN = {
+    "wrong-password-refused": ("accepts a wrong password", "Anybody can read the mail."),
+    "unknown-user-refused": ("lets in a user whom the server does not have", "Anybody can come in by any name."),
+    "expired-account-refused": ("lets in an account that has expired", "Who has left still reads mail."),
+}
+_LOOK_AT = {
+    "wrong-password-refused": "look at the passdb in `doveconf -n` (static, nopassword) and at /etc/pam.d/dovecot "
+    "(pam_permit).",
+    "unknown-user-refused": "look at passdb and userdb in `doveconf -n` (static, nopassword) and at /etc/pam.d/dovecot "
+    "(pam_permit).",
+    "expired-account-refused": "look at the account lines of /etc/pam.d/dovecot and what they include (pam_unix must "
+    "stand there), and whether a passdb of `doveconf -n` goes round PAM.",
+}
+
+
+def _rejected(check: str, seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
+    accepted = [c for c in control if c.accepted and c.tls is not None]
+    return [_reject(check, d, accepted) for d in seen]
+
+
+def _reject(check: str, d: Dialogue, accepted: list[Dialogue]) -> Finding:
     if d.last is None or (d.error is not None and not d.logged_in):
-        return _unknown("wrong-password-refused", d)
+        return _unknown(check, d)
     if d.logged_in:
+        taken, follows = _TAKEN[check]
         return _finding(
-            "wrong-password-refused",
+            check,
             d,
             "fail",
             severity="critical",
             actual=_shown(d.last),
-            message=f"{d.target} accepts a wrong password ({d.last.reply.brief}). Anybody can read the mail.",
-            remedy="look at the passdb in `doveconf -n` (static, nopassword) and at /etc/pam.d/dovecot (pam_permit).",
+            message=f"{d.target} {taken} ({d.last.reply.brief}). {follows}",
+            remedy=_LOOK_AT[check],
         )
-    expected = "AUTH" if d.target.protocol == "pop3" else "AUTHENTICATIONFAILED"
-    if d.last.reply.key != expected or d.last.method == "USER" or _is_refusal(d.target.protocol, d.last.reply):
+    expected = ("AUTH",) if d.target.protocol == "pop3" else ("AUTHENTICATIONFAILED", *_ALSO.get(check, ()))
+    if d.last.reply.key not in expected or d.last.method == "USER" or needs_tls(d.target.protocol, d.last.reply):
+        return _unknown(check, d, f"it is refused, but not as it should be: {d.last.method}: {d.last.reply.brief}")
+    if not accepted:
         return _unknown(
-            "wrong-password-refused",
-            d,
-            f"it is refused, but not as a wrong password: {d.last.method}: {d.last.reply.brief}",
+            check, d, "it refused, but no right password was accepted in this run, so that it may refuse everybody"
         )
-    return _finding("wrong-password-refused", d, "pass", actual=_shown(d.last))
+    return _finding(check, d, "pass", actual=_shown(d.last), evidence=accepted[0].evidence)
+
+
+# Dovecot says EXPIRED where its passdb tells it so; PAM's word for it arrives as a wrong password.
+_ALSO = {"expired-account-refused": ("EXPIRED", "AUTHORIZATIONFAILED")}
 
 
 def mail_stored_and_read(seen: Iterable[Dialogue]) -> list[Finding]:
@@ -294,8 +307,11 @@ _TITLES = {
     "cleartext-refused": "a login without TLS is refused",
     "login-accepted": "the right password opens the mailbox",
     "wrong-password-refused": "a wrong password is refused",
+    "unknown-user-refused": "an unknown user is refused",
+    "expired-account-refused": "an expired account is refused",
     "mail-stored-and-read": "mail is stored by IMAP and read back",
 }
+_NO = {"pop3": "-ERR [AUTH]", "imap": "NO [AUTHENTICATIONFAILED]"}
 _EXPECTED = {
     "greeting": {"pop3": "+OK ...", "imap": "* OK ..."},
     "capabilities-cleartext": {"pop3": "STLS; no USER, SASL empty", "imap": "STARTTLS LOGINDISABLED"},
@@ -305,9 +321,16 @@ _EXPECTED = {
         "imap": "NO [PRIVACYREQUIRED]",
     },
     "login-accepted": {"pop3": "+OK, then STAT +OK", "imap": "OK, then SELECT INBOX OK"},
-    "wrong-password-refused": {"pop3": "-ERR [AUTH]", "imap": "NO [AUTHENTICATIONFAILED]"},
+    "wrong-password-refused": _NO,
+    "unknown-user-refused": _NO,
+    "expired-account-refused": _NO,
     "mail-stored-and-read": {"pop3": "read", "imap": "stored, read and removed"},
 }
+
+
+def title(check: str) -> str:
+    """The condition that a finding of this id is about."""
+    return _TITLES[check]
 
 
 def _unknown(check: str, d: Dialogue, reason: str | None = None) -> Finding:
@@ -340,7 +363,7 @@ def _finding(
         title=_TITLES[check],
         status=status,
         severity=severity,
-        subject=str(d.target),
+        subject=str(d.target) if d.mechanism is None else f"{d.target} by {d.mechanism}",
         expected=expected or _EXPECTED[check][d.target.protocol],
         actual=actual,
         message=message,

@@ -211,6 +211,12 @@ def bans(bans: Bans, sheet: Sheet) -> list[Finding]:
     return findings
 
 
+def allowance(bans: Bans) -> int | None:
+    """How many failed logins this machine may make before somebody bans it; None where nobody does."""
+    limits = [row.limit - 1 for row in bans.rows if row.limit is not None and not _covers(row.ignored, bans.client)]
+    return max(0, min(limits)) if limits else None
+
+
 def _covers(networks: tuple[str, ...], client: str) -> bool:
     """Whether one of the networks holds the address; an entry that is a name holds none."""
     if not client:

@@ -45,10 +45,10 @@ HARMLESS = (
         "master: Warning: SIGHUP received - reloading configuration",
     ),
     _harmless(
-        r"Error: .*pam\(rbk-[0-9a-f]{8}[^)]*\): pam_acct_mgmt\(\) failed: ",
+        r"\brbk-expired-[0-9a-f]{8}\b.*pam_acct_mgmt\(\) failed: ",
         "a temporary account of ours that has expired: it must be refused, and PAM says so",
-        "auth-worker(53): Error: conn unix:auth-worker (pid=52,uid=102): auth-worker<1>: pam(rbk-0badcafe,192.0.2.7): "
-        "pam_acct_mgmt() failed: Authentication failure",
+        "auth-worker(53): Error: conn unix:auth-worker (pid=52,uid=102): auth-worker<1>: "
+        "pam(rbk-expired-0badcafe,192.0.2.7): pam_acct_mgmt() failed: Authentication failure",
     ),
     _harmless(
         r"Warning: fd limit \(ulimit -n\) is lower than required under max\. load",

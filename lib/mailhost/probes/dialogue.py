@@ -11,14 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mailhost.parse.dialogue import Reply
-from mailhost.probes.target import Target
+from mailhost.parse.dialogue import Reply, needs_tls
+from mailhost.probes.target import Protocol, Target
 from mailhost.probes.wire import Broke, Line, TlsUsed, Wire, WireError
 from mailhost.redact import redact
 from mailhost.transcript import now
 
-Story = Literal["greet", "refuse", "login", "wrong", "exchange", "inject", "resume"]
+Story = Literal["greet", "refuse", "login", "wrong", "unknown", "expired", "exchange", "inject", "resume"]
 Method = Literal["USER", "PASS", "AUTH PLAIN", "LOGIN", "AUTHENTICATE PLAIN"]
+Mechanism = Literal["USER/PASS", "AUTH PLAIN", "LOGIN", "AUTHENTICATE PLAIN"]
+MECHANISMS: dict[Protocol, tuple[Mechanism, Mechanism]] = {
+    "pop3": ("USER/PASS", "AUTH PLAIN"),
+    "imap": ("LOGIN", "AUTHENTICATE PLAIN"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,8 @@ class Dialogue:
     agreed    whether the server said yes to STARTTLS with another command in its packet; ``early`` is what came
               with that yes
     carried   what the server answered under TLS to what was begun in clear; None when it did not come to that
+    mechanism   how a login was tried where it was tried in one way only
+    untried   why it was not tried at all; empty when it was
     evidence  numbers of transcript entries
     """
 
@@ -72,6 +79,8 @@ class Dialogue:
     agreed: bool = False
     early: str = ""
     carried: tuple[str, ...] | None = None
+    mechanism: Mechanism | None = None
+    untried: str = ""
     evidence: tuple[int, ...] = ()
 
     @property
@@ -88,6 +97,18 @@ class Dialogue:
     def logged_in(self) -> bool:
         """Whether the server said yes to the credentials; the mailbox may be broken all the same."""
         return self.last is not None and self.last.reply.ok and self.last.method != "USER"
+
+    @property
+    def listened(self) -> bool:
+        """Whether the server looked at credentials: it took them, or refused them as wrong ones."""
+        return any(self.took_up(attempt) for attempt in self.attempts if attempt.method != "USER")
+
+    def took_up(self, attempt: Attempt) -> bool:
+        """Whether the server took a step of a login up: by accepting it, or by looking at the password."""
+        if attempt.reply.ok or attempt.reply.key == "AUTHENTICATIONFAILED":
+            return True
+        # POP3 has one code for both; [AUTH] with other words than those of a refusal means that it looked.
+        return self.target.protocol == "pop3" and attempt.reply.key == "AUTH" and not needs_tls("pop3", attempt.reply)
 
     def rows(self) -> list[dict[str, Any]]:
         """The dialogue as a table: when, who, what."""
@@ -122,13 +143,19 @@ class Talk:
         return reply
 
 
-def converse(target: Target, story: Story, timeout: float, steps: Callable[[Talk], None]) -> Dialogue:
+def converse(
+    target: Target,
+    story: Story,
+    timeout: float,
+    steps: Callable[[Talk], None],
+    mechanism: Mechanism | None = None,
+) -> Dialogue:
     """Connect, go through the steps, hang up; what breaks becomes the dialogue's error and is not raised."""
     started = now()
     try:
         wire = Wire(target, timeout)
     except WireError as why:
-        return Dialogue(target, story, started, error=str(why), broke=why.broke)
+        return Dialogue(target, story, started, error=str(why), broke=why.broke, mechanism=mechanism)
     talk = Talk(wire)
     error: str | None = None
     broke: Broke = ""
@@ -147,6 +174,7 @@ def converse(target: Target, story: Story, timeout: float, steps: Callable[[Talk
         broke=broke,
         tls=wire.tls,
         attempts=tuple(talk.attempts),
+        mechanism=mechanism,
         **talk.learnt,
     )
 

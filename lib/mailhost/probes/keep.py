@@ -17,10 +17,14 @@ P = TypeVar("P", Dialogue, Reach, TlsSeen, Versions, Ciphers)
 
 
 def keep(transcript: Transcript, results: Iterable[P]) -> list[P]:
-    """Write each result into the transcript and return them with their evidence."""
+    """Write each result into the transcript and return them with their evidence; what was not tried has none."""
     kept = []
     for result in results:
-        kind, values = _entry(result)
+        entry = _entry(result)
+        if entry is None:
+            kept.append(result)
+            continue
+        kind, values = entry
         kept.append(replace(result, evidence=(transcript.add(kind, **values),)))
     return kept
 
@@ -31,7 +35,7 @@ def keep_exchange(transcript: Transcript, result: Exchange) -> Exchange:
     return replace(result, imap=first, pop3=rest[0] if rest else None)
 
 
-def _entry(result: Dialogue | Reach | TlsSeen | Versions | Ciphers) -> tuple[str, dict[str, Any]]:
+def _entry(result: Dialogue | Reach | TlsSeen | Versions | Ciphers) -> tuple[str, dict[str, Any]] | None:
     target = str(result.target)
     if isinstance(result, Reach):
         return "reach", {
@@ -48,6 +52,8 @@ def _entry(result: Dialogue | Reach | TlsSeen | Versions | Ciphers) -> tuple[str
         return "hello", {"target": target, "said": said}
     if isinstance(result, Ciphers):
         return "hello", {"target": target, "said": list(result.said)}
+    if result.untried:
+        return None
     return "dialogue", {
         "target": target,
         "story": result.story,

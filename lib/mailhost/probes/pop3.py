@@ -1,4 +1,4 @@
-"""POP3 dialogues, each one story: greet, refuse, login, wrong. Frozen results, no judgement."""
+"""POP3 dialogues, each one story: greet, refuse, login. Frozen results, no judgement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from mailhost.parse import dialogue as parse
 from mailhost.parse.dialogue import Reply
-from mailhost.probes.dialogue import Dialogue, Talk, converse, sasl_plain, sayable
+from mailhost.probes.dialogue import Dialogue, Mechanism, Story, Talk, converse, sasl_plain, sayable
 from mailhost.probes.target import Target
 from mailhost.probes.wire import ANYONE, Trust, Wire, WireError
 
@@ -50,31 +50,27 @@ def login(
     password: str,
     trust: Trust,
     *,
+    mechanism: Mechanism = "USER/PASS",
+    story: Story = "login",
     clear: bool = False,
-    wrong: bool = False,
     timeout: float = 45,
 ) -> Dialogue:
-    """Log in by USER and PASS over TLS, ask STAT, quit. ``clear`` leaves TLS out, for the loopback only.
+    """Log in over TLS, ask STAT, quit. ``clear`` leaves TLS out, for the loopback only.
 
-    The password is sent only after the certificate was verified. ``wrong`` says that it is wrong on purpose.
+    The password is sent only after the certificate was verified. ``story`` tells whose it is.
     """
 
     def steps(talk: Talk) -> None:
         begin(talk, trust)
         if not target.implicit_tls and not clear:
             stls(talk, trust)
-        if authenticate(talk, name, password):
+        if authenticate(talk, name, password, mechanism):
             count(talk)
         leave(talk.wire)
 
     if clear and target.origin != "loopback":
         raise ValueError(f"a password must not go in clear to {target}")
-    return converse(target, "wrong" if wrong else "login", timeout, steps)
-
-
-def wrong(target: Target, name: str, wrong_password: str, trust: Trust, *, timeout: float = 45) -> Dialogue:
-    """Log in over TLS with a wrong password, as the server should refuse."""
-    return login(target, name, wrong_password, trust, wrong=True, timeout=timeout)
+    return converse(target, story, timeout, steps, mechanism)
 
 
 def begin(talk: Talk, trust: Trust) -> None:
@@ -106,9 +102,11 @@ def ask_stls(talk: Talk) -> None:
         raise WireError("tls", f"the server does not start TLS: {said.raw}")
 
 
-def authenticate(talk: Talk, name: str, password: str) -> bool:
-    """USER and PASS; whether the server said yes."""
+def authenticate(talk: Talk, name: str, password: str, mechanism: Mechanism = "USER/PASS") -> bool:
+    """USER and PASS, or AUTH PLAIN; whether the server said yes."""
     talk.wire.hide(password)
+    if mechanism == "AUTH PLAIN":
+        return talk.attempt("AUTH PLAIN", _auth_plain(talk.wire, name, password)).ok
     return (
         talk.attempt("USER", say(talk.wire, f"USER {name}", "the reply to USER")).ok
         and talk.attempt("PASS", _password(talk.wire, password)).ok

@@ -7,8 +7,6 @@ from mailhost.probes.dialogue import Dialogue, Talk, converse, sasl_plain
 from mailhost.probes.target import Target
 from mailhost.probes.wire import ANYONE, WireError
 
-NOBODY = "nobody-of-this-name"
-
 
 def inject(target: Target, *, timeout: float = 15) -> Dialogue:
     """Say one more command in the packet that asks for TLS, as an attacker on the way would (CVE-2021-33515).

@@ -14,7 +14,7 @@ from mailhost.probes import imap, offers, pop3
 from mailhost.probes import reach as reaching
 from mailhost.probes import starttls as crossing
 from mailhost.probes import tls as handshakes
-from mailhost.probes.dialogue import Dialogue
+from mailhost.probes.dialogue import MECHANISMS, Dialogue, Mechanism, Story
 from mailhost.probes.offers import Ciphers, Versions
 from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import Reach
@@ -46,7 +46,7 @@ def greet(targets: Sequence[Target], _login: Login | None = None) -> list[Dialog
 
 def starttls(targets: Sequence[Target], login: Login | None = None) -> list[Dialogue]:
     """Carry a command, and half a login, from clear text into TLS, as nobody should be able to."""
-    name = login.name if login and login.name else crossing.NOBODY
+    name = login.name if login and login.name else nobody()
     clear = [target for target in targets if not target.implicit_tls]
     guess = wrong_password()
     return [
@@ -79,22 +79,21 @@ def ciphers(targets: Sequence[Target], _login: Login | None = None) -> list[Ciph
 
 def login(targets: Sequence[Target], login: Login) -> list[Dialogue]:
     """Log in with the right password, and open the mailbox: over TLS, or in clear through SSH's loopback."""
-
-    def one(target: Target) -> Dialogue:
-        clear = target.origin == "loopback" and not target.implicit_tls
-        speaker = _SPEAKERS[target.protocol]
-        told: Dialogue = speaker.login(target, login.name, login.password, login.trust, clear=clear)
-        return told
-
-    return parallel([(one, (target,)) for target in targets])
+    return parallel([(enter, (target, login)) for target in targets])
 
 
-def wrong(targets: Sequence[Target], login: Login) -> list[Dialogue]:
-    """Log in over TLS with a wrong password, all at once: each failure costs the caller's address seconds."""
-    guess = wrong_password()
-    return parallel(
-        [(_SPEAKERS[target.protocol].wrong, (target, login.name, guess, login.trust)) for target in targets]
+def enter(target: Target, login: Login, mechanism: Mechanism | None = None, story: Story = "login") -> Dialogue:
+    """One login at one target, by its usual mechanism unless another is asked for."""
+    told: Dialogue = _SPEAKERS[target.protocol].login(
+        target,
+        login.name,
+        login.password,
+        login.trust,
+        mechanism=mechanism or MECHANISMS[target.protocol][0],
+        story=story,
+        clear=target.origin == "loopback" and not target.implicit_tls,
     )
+    return told
 
 
 def refuse(targets: Sequence[Target], login: Login) -> list[Dialogue]:
@@ -125,6 +124,11 @@ def exchange(targets: Sequence[Target], login: Login) -> list[Dialogue]:
         clear = target.origin == "loopback" and not target.implicit_tls
         told += exchanges.exchange(target, partner, login.name, login.password, login.trust, clear=clear).dialogues
     return told
+
+
+def nobody() -> str:
+    """The name of a user whom no server has."""
+    return f"nobody-{secrets.token_hex(4)}"
 
 
 def wrong_password() -> str:

@@ -11,7 +11,7 @@ BEFORE = "2026-11-25T01:59:35+0000 mail.example.test dovecot[4503]: "
 SIMILAR = {
     "Killed with signal 15": ("signal 15", "signal 11"),
     "SIGHUP received": ("SIGHUP", "SIGUSR1"),
-    "pam_acct_mgmt": ("rbk-0badcafe", "anna"),
+    "pam_acct_mgmt": ("rbk-expired-0badcafe", "anna"),
     "fd limit": ("fd limit (ulimit -n) is lower", "fd limit (ulimit -n) reached, 256 is lower"),
     "client_limit=": ("is lower than required under max. load", "reached, client connections are being dropped"),
     "Inotify": ("Inotify instance limit", "Inotify instance failed, limit"),
@@ -36,8 +36,8 @@ def test_a_harmless_line_is_known_with_its_reason_and_a_similar_one_counts(known
 
 WORKER = "auth-worker(5323): Error: "
 EXPIRED = (
-    f"{WORKER}conn unix:auth-worker (pid=5322,uid=102): auth-worker<1>: pam(rbk-0badcafe): pam_acct_mgmt() failed: x",
-    f"{WORKER}pam(rbk-0badcafe,192.0.2.7): pam_acct_mgmt() failed: User account has expired",
+    f"{WORKER}conn unix:auth-worker (pid=5): auth-worker<1>: pam(rbk-expired-0badcafe): pam_acct_mgmt() failed: x",
+    f"{WORKER}pam(rbk-expired-0badcafe,192.0.2.7): pam_acct_mgmt() failed: User account has expired",
 )
 
 

@@ -15,12 +15,14 @@ from canned import want
 from scripted import LIMIT, Script, serving, tls_server
 
 from mailhost.checks import dialogue as checks
+from mailhost.checks import matrix as matrix_checks
 from mailhost.checks import offers as offer_checks
 from mailhost.checks import reach as reach_checks
+from mailhost.checks import starttls as starttls_checks
 from mailhost.checks import tls as tls_checks
 from mailhost.policy import shipped
-from mailhost.probes import imap, offers, pop3, tls
-from mailhost.probes.dialogue import Dialogue
+from mailhost.probes import imap, offers, pop3, starttls, tls
+from mailhost.probes.dialogue import MECHANISMS, Dialogue
 from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import reach
 from mailhost.probes.target import Service, Target
@@ -74,7 +76,20 @@ def tls_alert(connection: socket.socket) -> None:
     connection.sendall(b"\x15\x03\x03\x00\x02\x02\x0a")
 
 
-HOSTILE = [hang, close, garbage, endless_line, endless_lines, huge_greeting, trickle, tls_alert]
+def half_a_handshake(connection: socket.socket) -> None:
+    """The beginning of a ServerHello, and no more of it."""
+    connection.recv(100)
+    connection.sendall(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")
+
+
+def speaks_tls(connection: socket.socket) -> None:
+    """A TLS server that does not even wait for its client."""
+    connection.sendall(b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00" * 100)
+    connection.recv(100)
+
+
+CUT = [hang, close, garbage, endless_line, half_a_handshake]
+HOSTILE = [*CUT, speaks_tls, endless_lines, huge_greeting, trickle, tls_alert]
 
 
 @pytest.mark.parametrize("script", HOSTILE, ids=lambda script: script.__name__)
@@ -108,7 +123,78 @@ def test_no_refusal_and_no_login_is_made_of_it(script: Script, service: Service)
         refused, login = parallel([(refuse, (target, "anna", "wrong-1234")), (log_in, (target, "anna", "r", ANYONE))])
     assert [f.status for f in checks.cleartext_refused([refused], [])] == ["unknown"]
     assert [f.status for f in checks.login_accepted([login])] == ["unknown"]
-    assert [f.status for f in checks.wrong_password_refused([login])] == ["unknown"]
+    assert [f.status for f in checks.wrong_password_refused([login], [])] == ["unknown"]
+
+
+@pytest.mark.parametrize("script", HOSTILE, ids=lambda script: script.__name__)
+@pytest.mark.parametrize("service", ["pop3", "imap"])
+def test_nothing_is_made_of_it_by_the_login_matrix_and_by_starttls(script: Script, service: Service) -> None:
+    with serving(script, service) as target:
+        tracemalloc.start()
+        log_in = partial(SPEAKERS[service].login, target, "anna", "r", ANYONE, timeout=LIMIT)
+        logins = [
+            partial(log_in, mechanism=mechanism, story=story)
+            for mechanism, story in zip(MECHANISMS[service], ("login", "expired"), strict=True)
+        ]
+        crossing = [partial(starttls.inject, target, timeout=LIMIT)]
+        crossing += [partial(starttls.resume, target, "anna", "wrong-1234", timeout=LIMIT)]
+        started = time.monotonic()
+        seen: list[Dialogue] = parallel([(one, ()) for one in (*logins, *crossing)])
+        spent = time.monotonic() - started
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert all(d.error and d.broke for d in seen)
+    assert spent < LIMIT + 10
+    assert peak < len(seen) * 16 * TOTAL_LIMIT
+    assert {f.status for f in matrix_checks.matrix(seen[:2])} == {"unknown"}
+    assert {c.verdict for c in matrix_checks.cells(seen[:2])} == {"unknown"}
+    assert [f.status for f in starttls_checks.injection(seen, [])] == ["unknown"]
+    assert [f.status for f in starttls_checks.state(seen)] == ["unknown"]
+
+
+@pytest.mark.parametrize("service", ["pop3", "imap"])
+@pytest.mark.parametrize("then", CUT, ids=lambda then: then.__name__)
+def test_a_server_that_agrees_to_tls_and_then_breaks_off(then: Script, service: Service) -> None:
+    def agree(connection: socket.socket) -> None:
+        connection.settimeout(LIMIT * 3)
+        connection.sendall(b"+OK ready\r\n" if service == "pop3" else b"* OK ready\r\n")
+        while line := connection.recv(200).decode():
+            agreed = "STLS" in line or "STARTTLS" in line
+            connection.sendall(f"{line.split()[0]} OK go on\r\n".encode() if service == "imap" else b"+OK go on\r\n")
+            if agreed:
+                then(connection)
+                return
+
+    with serving(agree, service) as target:
+        calls = (
+            partial(SPEAKERS[service].login, target, "anna", "r", ANYONE, timeout=LIMIT),
+            partial(starttls.inject, target, timeout=LIMIT),
+            partial(starttls.resume, target, "anna", "wrong-1234", timeout=LIMIT),
+        )
+        seen: list[Dialogue] = parallel([(one, ()) for one in calls])
+    assert all(d.error and d.tls is None for d in seen)
+    assert {f.status for f in matrix_checks.matrix(seen[:1])} == {"unknown"}
+    # a connection that is dropped is no proof where TLS never came about
+    assert [f.status for f in starttls_checks.injection(seen, [])] == ["unknown"]
+    assert [f.status for f in starttls_checks.state(seen)] == ["unknown"]
+
+
+@pytest.mark.parametrize("service", ["pop3s", "imaps"])
+def test_a_greeting_of_100_megabytes_under_tls_stays_small(authority: Any, tmp_path: Path, service: Service) -> None:
+    context = tls_server(authority.issue("mail.example.test"), tmp_path)
+
+    def script(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            huge_greeting(secured)
+
+    with serving(script, service) as target:
+        tracemalloc.start()
+        seen = SPEAKERS[target.protocol].login(target, "anna", "r", ANYONE, timeout=LIMIT * 5)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert seen.broke == "limit"
+    assert peak < 16 * TOTAL_LIMIT
+    assert {f.status for f in matrix_checks.matrix([seen])} == {"unknown"}
 
 
 @pytest.mark.parametrize("script", [hang, close, garbage, endless_line], ids=lambda script: script.__name__)
