@@ -11,9 +11,10 @@ from typing import Any
 from mailhost import accounts, changes
 from mailhost.finding import Finding
 from mailhost.host import Host, Result, numbered
-from mailhost.probes import matrix, stories
-from mailhost.probes.dialogue import Dialogue
+from mailhost.probes import held, matrix, stories
+from mailhost.probes.dialogue import Conversation, Dialogue
 from mailhost.probes.keep import keep
+from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import from_jump
 from mailhost.probes.target import Target, by_other_names, targets
 from mailhost.probes.wire import Trust
@@ -48,6 +49,7 @@ class Clients:
     _expired: stories.Login | None = None
     _silent: set[tuple[str, str]] = field(default_factory=set)
     _ways: ExitStack = field(default_factory=ExitStack)
+    _held: tuple[Conversation, ...] = ()
 
     def probe(self, story: Story, services: Iterable[str], origin: str) -> tuple[Any, ...]:
         """What the clients of a story saw, in the transcript already.
@@ -111,6 +113,28 @@ class Clients:
     def _trust(self) -> Trust:
         return Trust(roots=self.want.tls.trust if self.want.tls else None)
 
+    def hold(self, login: stories.Login) -> tuple[Dialogue, ...]:
+        """Log in by each protocol, from outside where that is open, and stay: what was said so far."""
+        aimed = []
+        for protocol in self.want.protocols:
+            ways = (f"{protocol}s", protocol)
+            outside = [
+                t
+                for t in self._targets(ways, self.want.probe_from, everywhere=False)
+                if (t.service, t.address) not in self._silent
+            ]
+            able = outside or self._targets(ways, "loopback", everywhere=False)
+            aimed.append(max(able, key=lambda target: target.implicit_tls))
+        self._held = tuple(
+            parallel([(held.hold, (target, login.name, login.password, login.trust)) for target in aimed])
+        )
+        return tuple(session.told() for session in self._held)
+
+    def ask_held(self) -> tuple[Dialogue, ...]:
+        """Whether the sessions that were held open still answer; they end by it."""
+        waiting, self._held = self._held, ()
+        return tuple(keep(self.host.transcript, parallel([(held.ask, (session,)) for session in waiting])))
+
     def use_temporary(self, run: str, *, expired: bool = False) -> str:
         """Make a temporary account, after the leftovers of dead runs are gone; with ``expired`` a second one.
 
@@ -145,7 +169,9 @@ class Clients:
         return [_removed(account.name, result) for account, result in zip(made, results.values(), strict=True)]
 
     def close(self) -> None:
-        """Close the ways through SSH."""
+        """Close the sessions that are still held, and the ways through SSH."""
+        for session in self._held:
+            session.close()
         self._ways.close()
 
 

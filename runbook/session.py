@@ -31,6 +31,7 @@ from mailhost.facts.dovecot import Dovecot
 from mailhost.families import Family, family_of
 from mailhost.finding import Finding
 from mailhost.probes import matrix, stories
+from mailhost.probes.dialogue import Dialogue
 from mailhost.query import Fact, Query, look
 from mailhost.sheet import PORTS, Sheet
 from mailhost.transcript import Transcript, now
@@ -43,6 +44,8 @@ _DIGEST = 64  # characters of a SHA-256
 if TYPE_CHECKING:
     import pandas as pd
 
+# Dovecot ends what is left of its processes 5 s after a reload, idle sessions at once or after 10 s.
+_GRACE = 12
 _BAD = ("no-go", "failed", "unknown", "interrupted")
 
 
@@ -72,6 +75,7 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
     _seen: dict[str, Any] = field(default_factory=dict)
     _connected: int = 0
+    _changed: float = 0
 
     @property
     def want(self) -> Sheet:
@@ -216,6 +220,41 @@ class Run:
         seen = self.clients.probe(stories.handshake, services_of(self.want, tls=True), "loopback")
         return [*tls_checks.handshake(seen), *tls_checks.certificate(seen, self.intended)]
 
+    def prove_served(self) -> list[Finding]:
+        """Shake hands with each port through SSH and, where it is open, at each address from outside.
+
+        Each must serve exactly the sheet's certificate and chain, and a client that has the root must believe it.
+        """
+        services = services_of(self.want, tls=True)
+        inside = self.clients.probe(stories.handshake, services, "loopback")
+        outside = self.clients.probe(stories.handshake, services, self.want.probe_from)
+        seen = [*inside, *outside]
+        return [
+            *tls_checks.handshake(seen),
+            *tls_checks.certificate(seen, self.intended),
+            *tls_checks.chain(seen, self.intended),
+            *tls_checks.verified(seen),
+        ]
+
+    def hold(self) -> None:
+        """Log in by each protocol and stay connected, while the changes that follow are made; in plan mode nobody."""
+        login = self.clients.login
+        if self.pending_on or not self.applying or login is None:
+            views.rows("", [{"skipped": f"pending {self.pending_on}" if self.pending_on else "nothing is changed"}])
+            return
+        views.probe("Sessions that stay open", self.clients.hold(login))
+
+    def held(self) -> tuple[Dialogue, ...]:
+        """Say NOOP in the sessions that were held open, and end them.
+
+        Not before Dovecot would have ended them: it gives the processes of before a reload some seconds.
+        """
+        if self._changed:
+            time.sleep(max(0.0, self._changed + _GRACE - time.monotonic()))
+        results = self.clients.ask_held()
+        views.probe("The same sessions afterwards", results)
+        return results
+
     # The account for tests
 
     def account(self, *, temporary: bool, expired: bool = False) -> None:
@@ -312,6 +351,7 @@ class Run:
         with self._guarded():
             outcome = act(self.host, planned, prove)
         self._seen.clear()
+        self._changed = time.monotonic()
         views.changes(planned, "applied" if outcome.made else "undone", why=outcome.why)
         if outcome.made:
             self.changes += planned

@@ -61,6 +61,7 @@ def calls(source: str) -> list[str]:
 def test_there_is_one_for_each_section() -> None:
     assert [path.stem for path in ALL] == [
         "00_start_here", "01_preflight", "02_install", "03_configure", "04_test", "05_secure", "06_audit",
+        "07_renew_certificate",
     ]  # fmt: skip
 
 

@@ -615,6 +615,20 @@ ROWS = (
         also=("*",),
     ),
     Row(
+        "session-kept",
+        # a reload that sends everybody away
+        "mkdir -p /etc/systemd/system/dovecot.service.d; "
+        "printf '[Service]\\nExecReload=\\nExecReload=/bin/sh -c \"pkill -x imap; doveadm reload\"\\n' "
+        ">/etc/systemd/system/dovecot.service.d/zz.conf; systemctl daemon-reload",
+        "rm /etc/systemd/system/dovecot.service.d/zz.conf; systemctl daemon-reload; "
+        f'cp -p /root/kept/$name.crt "$crt"; cp -p /root/kept/$name.key "$key"; {RESTART}',
+        issue={},
+        judge="07_renew_certificate",
+        mode="apply",
+        # in apply mode there is a temporary account, and preflight is looked at again
+        also=("*",),
+    ),
+    Row(
         "temporary-account-removed",
         "mv /usr/sbin/userdel /root/userdel",
         "mv /root/userdel /usr/sbin/userdel; for u in $(getent passwd | cut -d : -f 1 | grep '^rbk-'); "

@@ -300,6 +300,43 @@ def _stored(d: Dialogue) -> Finding:
     )
 
 
+def session_kept(seen: Iterable[Dialogue]) -> list[Finding]:
+    """``session-kept``: a session that was open before the change answers in the same connection after it.
+
+    ``seen`` are sessions that were held open, and asked by NOOP some time afterwards: without shutdown_clients = no
+    Dovecot ends idle ones at once when it reloads, and all others 5 s later.
+    """
+    return [_kept(d) for d in seen]
+
+
+def _kept(d: Dialogue) -> Finding:
+    if d.error is None and d.answered is not None and d.answered.ok:
+        return _finding("session-kept", d, "pass", actual=f"NOOP: {d.answered.brief}")
+    if not d.accepted and d.broke == "tls":
+        return _finding(
+            "session-kept",
+            d,
+            "skip",
+            actual="no session before the change",
+            message=f"{d.target}: {d.error}. With the certificate of before nobody could log in, so there was no "
+            "session to keep.",
+        )
+    if not d.accepted or (d.error is None and d.answered is None) or d.broke not in ("", "closed"):
+        return _unknown("session-kept", d)
+    said = d.error or (d.answered.brief if d.answered else "")
+    return _finding(
+        "session-kept",
+        d,
+        "fail",
+        severity="high",
+        actual=said,
+        message=f"a session at {d.target} was open before the change and did not outlive it: {said}. Everybody who "
+        "was connected has lost the connection; their programs must log in anew.",
+        remedy="apply section 05_secure, which sets shutdown_clients = no; look at what the unit does on reload "
+        "(`systemctl cat dovecot`, ExecReload= should be `doveadm reload` and no more).",
+    )
+
+
 _TITLES = {
     "greeting": "the service greets in its protocol",
     "capabilities-cleartext": "no login is offered before TLS, and TLS is",
@@ -310,6 +347,7 @@ _TITLES = {
     "unknown-user-refused": "an unknown user is refused",
     "expired-account-refused": "an expired account is refused",
     "mail-stored-and-read": "mail is stored by IMAP and read back",
+    "session-kept": "open sessions live on",
 }
 _NO = {"pop3": "-ERR [AUTH]", "imap": "NO [AUTHENTICATIONFAILED]"}
 _EXPECTED = {
@@ -325,6 +363,7 @@ _EXPECTED = {
     "unknown-user-refused": _NO,
     "expired-account-refused": _NO,
     "mail-stored-and-read": {"pop3": "read", "imap": "stored, read and removed"},
+    "session-kept": {"pop3": "NOOP +OK in the same session", "imap": "NOOP OK in the same session"},
 }
 
 

@@ -104,8 +104,9 @@ def _certificate(s: TlsSeen, intended: Sequence[str]) -> Finding:
         actual=actual,
         message=f"{s.target} serves another certificate than the sheet's: {s.leaf.subject}, issued by {s.leaf.issuer}, "
         f"until {s.leaf.not_after:%Y-%m-%d}. Users see the old or a wrong one.",
-        remedy="apply section 05_secure (it installs the certificate and has Dovecot load it); look for a local_name "
-        "or protocol block with a certificate of its own (`doveconf -n`), and for a proxy in front of the port.",
+        remedy="apply section 05_secure, or 07_renew_certificate, which only reloads (both install the certificate and "
+        "have Dovecot load it); look for a local_name or protocol block with a certificate of its own "
+        "(`doveconf -n`), and for a proxy in front of the port.",
     )
 
 

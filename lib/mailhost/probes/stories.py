@@ -6,7 +6,7 @@ A story that sends a password is given one by `Login`; the others leave it alone
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mailhost.probes import exchange as exchanges
@@ -75,6 +75,11 @@ def ciphers(targets: Sequence[Target], _login: Login | None = None) -> list[Ciph
     """
     first = {target.service: target for target in reversed(targets)}
     return offers.ciphers([target for target in targets if target is first[target.service]])
+
+
+def leaves(seen: Iterable[TlsSeen]) -> tuple[str, ...]:
+    """The fingerprints of the certificates that were served, each once."""
+    return tuple(dict.fromkeys(one.leaf.sha256 for one in seen if one.leaf))
 
 
 def login(targets: Sequence[Target], login: Login) -> list[Dialogue]:

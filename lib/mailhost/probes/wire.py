@@ -79,6 +79,10 @@ class Wire:
         except OSError as error:
             raise connect_error(error, f"no connection within {timeout:g} s") from error
 
+    def allow(self, seconds: float) -> None:
+        """Let the conversation end so many seconds from now: for one that paused in between."""
+        self.timeout = time.monotonic() - self._started + seconds
+
     def hide(self, *secrets: str) -> None:
         """Have these masked in every line from now on, whoever says them.
 
