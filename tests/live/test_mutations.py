@@ -61,6 +61,13 @@ def soft(text: str, before: str = "") -> str:
 
 UNSOFT = f"rm -f {LOCAL}; {RELOAD}"
 
+
+# A certificate that is not the sheet's.
+OTHER = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=other "
+    "-keyout /root/other.key -out /root/other.crt 2>/dev/null\n"
+)
+
 # Where control groups tell systemd nothing, as in these containers, a unit that stops waits for its TimeoutStopSec.
 UNIT = "systemd-run -q --collect -p TimeoutStopSec=1"
 
@@ -549,6 +556,30 @@ ROWS = (
         also=("certificate-installed", "served-certificate", "served-verified", "login-accepted", "cleartext-refused"),
     ),
     Row("served-certificate", issue={}, serve=True, also=("certificate-installed",), systems=BOTH),
+    Row(
+        "served-certificate",
+        OTHER + local("protocol pop3 {\n  ssl_cert = </root/other.crt\n  ssl_key = </root/other.key\n}"),
+        f"rm /root/other.*; {UNLOCAL}",
+        says="on 995 another than on 993",
+        also=("settings-effective", "served-chain", "served-verified", "served-names", "login-accepted"),
+    ),
+    Row(
+        "served-certificate",
+        OTHER
+        + local("local_name NAME {\n  ssl_cert = </root/other.crt\n  ssl_key = </root/other.key\n}").replace(
+            "\nEOF\n", f'\nEOF\nsed -i "s/NAME/$name.{lab.DOMAIN}/" {LOCAL}\n'
+        ),
+        f"rm /root/other.*; {UNLOCAL}",
+        says="for a name",
+        also=(
+            "settings-effective",
+            "served-chain",
+            "served-verified",
+            "served-names",
+            "login-accepted",
+            "cleartext-refused",
+        ),
+    ),
     Row(
         "served-chain",
         issue={"only": "leaf"},
