@@ -73,7 +73,7 @@ class Site:
 
     def files(self) -> str:
         """The certificate's and the key's digest on the server."""
-        return self.looks.say(f"find /etc/ssl /etc/pki -type f -name '{self.server.name}.*' -exec sha256sum {{}} +")
+        return self.looks.say(f"find /etc -type f -name '{self.server.name}.*' -exec sha256sum {{}} +")
 
     def statuses(self) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}

@@ -70,6 +70,7 @@ def read(server: Server, line: str = "") -> dovecot.Dovecot:
     folder = SAMPLES / "doveconf" / server.samples
     speaks = dialect(server.version)
     asked, changed = ((folder / f"secured_{what}.txt").read_text() for what in ("asked", "changed"))
+    asked += "shutdown_clients = no\n"  # the samples are older than this line of the drop-in
     if line:
         name = line.partition(" = ")[0]
         asked = "".join(f"{line}\n" if old.startswith(f"{name} =") else old for old in asked.splitlines(keepends=True))
