@@ -180,7 +180,9 @@ class Conversation:
     def told(self) -> Dialogue:
         """What it has come to so far."""
         if self._talk is None:
-            return Dialogue(self.target, self._story, self._started, error=self._error, broke=self._broke, mechanism=self._mechanism)
+            return Dialogue(
+                self.target, self._story, self._started, error=self._error, broke=self._broke, mechanism=self._mechanism
+            )
         return Dialogue(
             self.target,
             self._story,
