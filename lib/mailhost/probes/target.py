@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from mailhost.sheet import PORTS
@@ -19,7 +19,8 @@ class Target:
 
     address  the server's address as a literal, never a name: each of them is proven by itself
     name     what clients type: sent as SNI, and the name that the certificate must bear
-    via      a local (host, port) that leads there through SSH, or None to connect directly
+    via      a local (host, port) that leads there through SSH, or None to connect directly; another way there leads to
+             the same target
     origin   whom the server sees: ``here`` and ``jump`` come from outside; ``loopback`` counts as secured
     named    whether another target differs from this one by its name only
     """
@@ -28,7 +29,7 @@ class Target:
     address: str
     port: int
     name: str
-    via: tuple[str, int] | None = None
+    via: tuple[str, int] | None = field(default=None, compare=False)
     origin: Origin = "here"
     named: bool = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from mailhost.checks import starttls as checks
 from mailhost.finding import Finding
 from mailhost.probes import imap, pop3, starttls
 from mailhost.probes.dialogue import Dialogue
-from mailhost.probes.target import Service
+from mailhost.probes.target import Service, Target
 
 SPEAKERS: dict[str, Any] = {"pop3": pop3, "imap": imap}
 
@@ -158,6 +158,15 @@ def test_an_alert_of_tls_is_no_answer() -> None:
     )
     greeted = Dialogue(said.target, "greet", "", tls=object())  # type: ignore[arg-type]
     assert [f.status for f in checks.injection([said], [greeted])] == ["pass"]
+
+
+def test_tls_came_about_at_the_same_port_by_another_way_through_ssh() -> None:
+    by_jump, again = (Target("imap", "192.0.2.5", 143, "a.test", ("127.0.0.1", n), "jump") for n in (4001, 4002))
+    said = Dialogue(by_jump, "inject", "", agreed=True, broke="closed", error="x")
+    greeted = Dialogue(again, "greet", "", tls=object())  # type: ignore[arg-type]
+    elsewhere = Dialogue(replace(again, address="192.0.2.6"), "greet", "", tls=greeted.tls)
+    assert [f.status for f in checks.injection([said], [greeted])] == ["pass"]
+    assert [f.status for f in checks.injection([said], [elsewhere])] == ["unknown"]
 
 
 def _target(service: Service) -> Any:
