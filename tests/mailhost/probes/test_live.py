@@ -152,7 +152,7 @@ def test_a_good_server_passes_everything(good: Mail, tmp_path: Path) -> None:
         *tls_checks.served(seen, good.want(), good.intended, now=datetime.now(UTC)),
     ]
     assert [f for f in findings if f.status != "pass"] == []
-    assert len(findings) == 8 + 8 + 4 + 8 + 2 + 4 + 4 + 7 * 8
+    assert len(findings) == 8 + 8 + 4 + 8 + 2 + 4 + 4 + 8 * 8
     assert all(s.verified and len(s.chain) == 2 for s in seen)
     assert all(f.evidence for f in findings if f.id in ("cleartext-refused", "login-accepted", "served-chain"))
     assert all(e.imap.removed for e in exchanges)
