@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mailhost.checks import (
-    benchmark,
     certificate,
     dialogue,
     dovecot,
@@ -11,21 +10,17 @@ from mailhost.checks import (
     firewall,
     listeners,
     log,
-    matrix,
-    offers,
     packages,
     policies,
     preflight,
     reach,
     service,
-    starttls,
     surroundings,
     tls,
     users,
 )
 
 __all__ = [
-    "benchmark",
     "certificate",
     "dialogue",
     "dovecot",
@@ -33,14 +28,11 @@ __all__ = [
     "firewall",
     "listeners",
     "log",
-    "matrix",
-    "offers",
     "packages",
     "policies",
     "preflight",
     "reach",
     "service",
-    "starttls",
     "surroundings",
     "tls",
     "users",

@@ -21,12 +21,7 @@ NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "key_path": ("ssl_server_key_file",),
         "minimum": ("ssl_min_protocol",),
         "cleartext_refused": ("auth_allow_cleartext",),
-        "sessions_kept": ("shutdown_clients",),
     }
-)
-# How they are called inside of `ssl_server { }`, where packages and people often put them.
-IN_SECTION: Mapping[str, str] = MappingProxyType(
-    {"cert_file": "ssl_server_cert_file", "key_file": "ssl_server_key_file"}
 )
 
 
@@ -58,7 +53,7 @@ def tls(settings: Settings) -> tuple[str, ...]:
         lines.append(f"ssl_min_protocol = {settings.minimum}")
     if settings.cleartext_refused is not None:
         lines.append(f"auth_allow_cleartext = {'no' if settings.cleartext_refused else 'yes'}")
-    return (*lines, *common.sessions(settings))
+    return tuple(lines)
 
 
 def read(asked: tuple[Row, ...], changed: tuple[Row, ...]) -> Settings:
@@ -75,7 +70,6 @@ def read(asked: tuple[Row, ...], changed: tuple[Row, ...]) -> Settings:
         key_path=_server_file(asked, changed, "key_file"),
         minimum=told(asked, "ssl_min_protocol"),
         cleartext_refused=None if cleartext is None else not cleartext,
-        sessions_kept=common.kept(asked),
     )
 
 

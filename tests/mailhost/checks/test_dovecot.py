@@ -27,7 +27,6 @@ GOOD = Settings(
     key_path="/etc/ssl/private/mail.key",
     minimum="TLSv1.2",
     cleartext_refused=True,
-    sessions_kept=True,
 )
 
 
