@@ -9,7 +9,7 @@ BIN := .venv/bin
 VENV := .venv/.installed
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help venv lab-packages images demo test bench lab lint lock clean
+.PHONY: help venv lab-packages images demo test bench lab lint benchmark lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lab: $(VENV) ## JupyterLab on the notebooks
 
 lint: $(VENV) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+benchmark: $(VENV) ## runbook/BENCHMARK.md anew from the checks
+	@$(BIN)/python -m runbook.benchmark
 
 lock: $(VENV) ## requirements.lock anew from pyproject.toml (needs uv, fetched into a scratch environment)
 	@runbook/lab/setup/lock.sh

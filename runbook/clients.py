@@ -10,16 +10,18 @@ from typing import Any
 
 from mailhost import accounts, changes
 from mailhost.finding import Finding
-from mailhost.host import Host, numbered
-from mailhost.probes import stories
+from mailhost.host import Host, Result, numbered
+from mailhost.probes import held, matrix, stories
+from mailhost.probes.dialogue import Conversation, Dialogue
 from mailhost.probes.keep import keep
+from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import from_jump
-from mailhost.probes.target import Target, targets
+from mailhost.probes.target import Target, by_other_names, targets
 from mailhost.probes.wire import Trust
 from mailhost.sheet import PORTS, Sheet, secret
 
 Story = Callable[..., Sequence[Any]]
-NEED_LOGIN: tuple[Story, ...] = (stories.login, stories.wrong, stories.refuse, stories.exchange)
+NEED_LOGIN: tuple[Story, ...] = (stories.login, stories.refuse, stories.exchange, matrix.matrix)
 _REACH_SECONDS = 5
 
 
@@ -28,18 +30,29 @@ class Clients:
     """Clients of one server: at its addresses from outside, or through SSH at its loopback.
 
     ``login`` is None until there is an account. The ways through SSH stay open until `close`.
+
+    failed    failed logins of this run so far, those of earlier sections with them
+    thorough  whether more of them may be made than the sheet says
+    later     the section of this run that logs in after this one, and makes the failed logins therefore
+    bannable  how many failed logins get this machine banned, less one; None when nobody bans
     """
 
     host: Host
     want: Sheet
     addresses: tuple[str, ...]
+    failed: int = 0
+    thorough: bool = False
+    later: str = ""
+    bannable: int | None = None
     login: stories.Login | None = None
-    _temporary: accounts.Account | None = None
+    _temporary: tuple[accounts.Account, ...] = ()
+    _expired: stories.Login | None = None
     _silent: set[tuple[str, str]] = field(default_factory=set)
     _ways: ExitStack = field(default_factory=ExitStack)
+    _held: tuple[Conversation, ...] = ()
 
-    def probe(self, story: Story, services: Iterable[str], origin: str) -> tuple[tuple[Any, ...], list[Finding]]:
-        """What the clients of a story saw, in the transcript already, and what was left out for the budget's sake.
+    def probe(self, story: Story, services: Iterable[str], origin: str) -> tuple[Any, ...]:
+        """What the clients of a story saw, in the transcript already.
 
         Ports that a `stories.reach` before this got no answer from are left alone: ``port-open`` has told of them.
         """
@@ -49,24 +62,23 @@ class Clients:
             for target in self._targets(services, origin, everywhere=everywhere)
             if everywhere or (target.service, target.address) not in self._silent
         )
-        skipped: list[Finding] = []
-        if story is stories.wrong:
-            aimed, skipped = (
-                aimed[: self.want.failed_logins],
-                [_beyond(target, self.want.failed_logins) for target in aimed[self.want.failed_logins :]],
-            )
+        if story is stories.handshake:
+            aimed += by_other_names(aimed, self.want.mail_names[1:])
         if everywhere and origin == "jump":
             seen: Sequence[Any] = [
                 from_jump(target, self.host.reach_from_jump(target.address, target.port, _REACH_SECONDS), 0)
                 for target in aimed
             ]
+        elif story is matrix.matrix and self.login is not None:
+            seen = matrix.matrix(aimed, self.login, self._expired, self._budget())
         else:
             seen = story(aimed, self.login or stories.Login("", "", self._trust()))
+        self.failed += matrix.failed([d for d in seen if isinstance(d, Dialogue)])
         results = tuple(keep(self.host.transcript, seen))
         if everywhere:
             # a port that swallows what is sent to it would cost every later story its whole time limit
             self._silent = {(r.target.service, r.target.address) for r in results if r.state == "timeout"}
-        return results, skipped
+        return results
 
     def _targets(self, services: Iterable[str], origin: str, *, everywhere: bool) -> tuple[Target, ...]:
         """Only ports that are meant to be open are spoken to; ``everywhere`` takes the others in as well."""
@@ -88,16 +100,55 @@ class Clients:
             for target in targets(name, self.addresses, opened, origin="jump")
         )
 
+    def _budget(self) -> matrix.Budget:
+        """How many failed logins are left to this run."""
+        if self.later:
+            return matrix.Budget(0, f"left to {self.later}: failed logins come after all logins that should work")
+        total = None if self.thorough else self.want.failed_logins
+        why = f"beyond the budget of {total} failed logins a run: each costs this machine's address seconds there"
+        if self.bannable is not None and (total is None or self.bannable < total):
+            total, why = self.bannable, "more failed logins would get this machine banned"
+        return matrix.Budget(total, why).left(self.failed)
+
     def _trust(self) -> Trust:
         return Trust(roots=self.want.tls.trust if self.want.tls else None)
 
-    def use_temporary(self, run: str) -> str:
-        """Make a temporary account, after the leftovers of dead runs are gone. Raises CommandError."""
-        made = self._temporary = accounts.temporary(run)
-        commands = (*accounts.remove_leftovers(), *changes.forget_old(), *accounts.create(made))
+    def hold(self, login: stories.Login) -> tuple[Dialogue, ...]:
+        """Log in by each protocol, from outside where that is open, and stay: what was said so far."""
+        aimed = []
+        for protocol in self.want.protocols:
+            ways = (f"{protocol}s", protocol)
+            outside = [
+                t
+                for t in self._targets(ways, self.want.probe_from, everywhere=False)
+                if (t.service, t.address) not in self._silent
+            ]
+            able = outside or self._targets(ways, "loopback", everywhere=False)
+            aimed.append(max(able, key=lambda target: target.implicit_tls))
+        self._held = tuple(
+            parallel([(held.hold, (target, login.name, login.password, login.trust)) for target in aimed])
+        )
+        return tuple(session.told() for session in self._held)
+
+    def ask_held(self) -> tuple[Dialogue, ...]:
+        """Whether the sessions that were held open still answer; they end by it."""
+        waiting, self._held = self._held, ()
+        return tuple(keep(self.host.transcript, parallel([(held.ask, (session,)) for session in waiting])))
+
+    def use_temporary(self, run: str, *, expired: bool = False) -> str:
+        """Make a temporary account, after the leftovers of dead runs are gone; with ``expired`` a second one.
+
+        Raises CommandError.
+        """
+        made = accounts.temporary(run)
+        ended = accounts.temporary(run, expired=True) if expired else None
+        self._temporary = (made,) if ended is None else (made, ended)
+        creating = [command for account in self._temporary for command in accounts.create(account)]
+        commands = (*accounts.remove_leftovers(), *changes.forget_old(), *creating)
         for result in self.host.batch(numbered(commands), stop=True).values():
             result.checked()
         self.login = stories.Login(made.name, made.password, self._trust())
+        self._expired = stories.Login(ended.name, ended.password, self._trust()) if ended else None
         return made.name
 
     def use_own(self) -> str:
@@ -110,29 +161,17 @@ class Clients:
         return own.name
 
     def remove_temporary(self) -> list[Finding]:
-        """Remove the temporary account, if there is one; a second call has nothing to do."""
-        if self._temporary is None:
+        """Remove the temporary accounts, if there are any; a second call has nothing to do."""
+        made, self._temporary, self.login, self._expired = self._temporary, (), None, None
+        if not made:
             return []
-        made, self._temporary, self.login = self._temporary, None, None
-        results = list(self.host.batch(numbered(accounts.remove(made))).values())
-        bad = [result for result in results if not result.ok]
-        return [
-            Finding(
-                id="temporary-account-removed",
-                title="The temporary account is gone",
-                status="fail" if bad else "pass",
-                severity="high",
-                subject=made.name,
-                expected="removed",
-                actual=bad[0].error().what if bad else "removed",
-                message=f"the temporary account {made.name} could not be removed." if bad else "",
-                remedy=f"userdel -r {made.name} on the server; the next run removes it too." if bad else "",
-                evidence=tuple(result.n for result in results),
-            )
-        ]
+        results = self.host.batch(numbered([command for account in made for command in accounts.remove(account)]))
+        return [_removed(account.name, result) for account, result in zip(made, results.values(), strict=True)]
 
     def close(self) -> None:
-        """Close the ways through SSH."""
+        """Close the sessions that are still held, and the ways through SSH."""
+        for session in self._held:
+            session.close()
         self._ways.close()
 
 
@@ -141,15 +180,17 @@ def services_of(want: Sheet, *, tls: bool) -> tuple[str, ...]:
     return tuple(s for s in PORTS if s.removesuffix("s") in want.protocols and (tls or not s.endswith("s")))
 
 
-def _beyond(target: Target, budget: int) -> Finding:
+def _removed(name: str, result: Result) -> Finding:
+    gone = result.ok
     return Finding(
-        id="wrong-password-refused",
-        title="A wrong password is refused",
-        status="skip",
-        subject=str(target),
-        expected="refused",
-        actual="not tried",
-        message=f"beyond the budget of {budget} failed logins a run: each costs this machine's address seconds at the "
-        "server and may get it banned.",
-        remedy="raise failed_logins in the sheet to try it.",
+        id="temporary-account-removed",
+        title="The temporary account is gone",
+        status="pass" if gone else "fail",
+        severity="high",
+        subject=name,
+        expected="removed",
+        actual="removed" if gone else result.error().what,
+        message="" if gone else f"the temporary account {name} could not be removed.",
+        remedy="" if gone else f"userdel -r {name} on the server; the next run removes it too.",
+        evidence=(result.n,),
     )

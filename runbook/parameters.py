@@ -17,7 +17,7 @@ from mailhost.errors import SheetError
 from runbook import servers
 
 MODES = ("plan", "apply")
-OWN = ("server", "mode", "ticket", "note", "record", "canary")
+OWN = ("server", "mode", "ticket", "note", "record", "canary", "thorough")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Parameters:
     note: str | None
     record: Path | None
     canary: bool
+    thorough: bool = False
 
 
 def assigned(history: Iterable[str]) -> set[str]:
@@ -78,9 +79,10 @@ def check(namespace: Mapping[str, Any], history: Iterable[str] = ()) -> Paramete
                 follows="nothing was connected to and nothing was changed.",
                 remedy=f"with papermill give it by -r (raw), which keeps texts as they are: -r {name} {value}.",
             )
-    canary = namespace.get("canary", False)
-    if not isinstance(canary, bool):
-        raise SheetError(f"canary: True or False is wanted, not {canary!r}", remedy="give -p canary True.")
+    switches = {name: namespace.get(name, False) for name in ("canary", "thorough")}
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise SheetError(f"{name}: True or False is wanted, not {value!r}", remedy=f"give -p {name} True.")
     mode = namespace.get("mode")
     if mode not in MODES:
         raise SheetError(
@@ -114,5 +116,6 @@ def check(namespace: Mapping[str, Any], history: Iterable[str] = ()) -> Paramete
         ticket=namespace.get("ticket"),
         note=namespace.get("note"),
         record=(root / record) if record else None,
-        canary=canary,
+        canary=switches["canary"],
+        thorough=switches["thorough"],
     )

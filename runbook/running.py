@@ -37,13 +37,14 @@ class Order:
     ticket: str | None = None
     note: str | None = None
     canary: bool = False
+    thorough: bool = False
     alone: str | None = None
 
     def parameters(self, record: Path) -> dict[str, Any]:
         """What every notebook of the run is given."""
         given: dict[str, Any] = {"server": str(self.sheet), "mode": self.mode, "record": str(record)}
         given |= {key: value for key, value in (("ticket", self.ticket), ("note", self.note)) if value is not None}
-        return given | ({"canary": True} if self.canary else {})
+        return given | {name: True for name in ("canary", "thorough") if getattr(self, name)}
 
 
 class Watcher:

@@ -17,18 +17,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mailhost import given, names, pki
+from mailhost import given, names, pki, policy
 from mailhost import host as ssh
 from mailhost.changes import Change
+from mailhost.checks import surroundings
 from mailhost.checks import tls as tls_checks
 from mailhost.dovecot import dialect
 from mailhost.dovecot.settings import Dialect
 from mailhost.errors import ConnectionLost, MailhostError, UnsupportedError
 from mailhost.facts import clock, packages, service, system
+from mailhost.facts.bans import Bans
 from mailhost.facts.dovecot import Dovecot
 from mailhost.families import Family, family_of
 from mailhost.finding import Finding
-from mailhost.probes import stories
+from mailhost.probes import matrix, stories
+from mailhost.probes.dialogue import Dialogue
 from mailhost.query import Fact, Query, look
 from mailhost.sheet import PORTS, Sheet
 from mailhost.transcript import Transcript, now
@@ -41,6 +44,8 @@ _DIGEST = 64  # characters of a SHA-256
 if TYPE_CHECKING:
     import pandas as pd
 
+# Dovecot ends what is left of its processes 5 s after a reload, idle sessions at once or after 10 s.
+_GRACE = 12
 _BAD = ("no-go", "failed", "unknown", "interrupted")
 
 
@@ -70,6 +75,7 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
     _seen: dict[str, Any] = field(default_factory=dict)
     _connected: int = 0
+    _changed: float = 0
 
     @property
     def want(self) -> Sheet:
@@ -82,6 +88,11 @@ class Run:
         return self.asked.mode == "apply"
 
     @property
+    def policy(self) -> policy.Policy:
+        """What counts as good enough for TLS: parameters/tls_policy.yaml."""
+        return policy.shipped()
+
+    @property
     def since(self) -> int:
         """When this section began, by the server's own clock, in seconds since 1970."""
         return self.clock.now
@@ -89,7 +100,17 @@ class Run:
     @cached_property
     def clients(self) -> Clients:
         """The mail clients that the probes are."""
-        return Clients(self.host, self.want, self.addresses)
+        known = records.load(self.record)
+        planned = known.run.get("planned") or []
+        own = self.want.test_account is not None
+        return Clients(
+            self.host,
+            self.want,
+            self.addresses,
+            failed=max((s.facts.get("failed_logins", 0) for s in known.sections), default=0),
+            thorough=self.asked.thorough,
+            later=next((name for name in planned if name > self.section and name.startswith("06") and own), ""),
+        )
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -144,10 +165,16 @@ class Run:
             self.note(dovecot_after=value.version or "not installed")
         elif isinstance(value, packages.Packages):
             self.note(dovecot_after=value.dovecot_installed or "not installed")
+        elif isinstance(value, Bans):
+            self.clients.bannable = surroundings.allowance(value)
         elif isinstance(value, service.Service):
             self._connected = value.connected or 0
         views.fact(query.title, value)
         return value
+
+    def table(self, title: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Show rows that were put together from what is known already."""
+        views.rows(title, rows)
 
     def frame(self, value: Any) -> pd.DataFrame:
         """A fact, or what clients saw, as a pandas DataFrame: to sort and filter by hand."""
@@ -175,9 +202,13 @@ class Run:
             self._skip_without_account()
             return ()
         with self._guarded():
-            results, skipped = self.clients.probe(story, services or tuple(PORTS), origin or self.want.probe_from)
-        self.findings += skipped
-        views.probe(_title(story), results)
+            results = self.clients.probe(story, services or tuple(PORTS), origin or self.want.probe_from)
+        if self.clients.failed:
+            self.note(failed_logins=self.clients.failed)
+        if story is matrix.matrix:
+            views.matrix(_title(story), results)
+        else:
+            views.probe(_title(story), results)
         return results
 
     def served(self, found: Dovecot) -> tuple[str, ...]:
@@ -186,20 +217,55 @@ class Run:
 
     def prove_tls(self) -> list[Finding]:
         """Shake hands with each port through SSH, past any firewall, and compare certificates with the sheet's."""
-        seen, _ = self.clients.probe(stories.handshake, services_of(self.want, tls=True), "loopback")
+        seen = self.clients.probe(stories.handshake, services_of(self.want, tls=True), "loopback")
         return [*tls_checks.handshake(seen), *tls_checks.certificate(seen, self.intended)]
+
+    def prove_served(self) -> list[Finding]:
+        """Shake hands with each port through SSH and, where it is open, at each address from outside.
+
+        Each must serve exactly the sheet's certificate and chain, and a client that has the root must believe it.
+        """
+        services = services_of(self.want, tls=True)
+        inside = self.clients.probe(stories.handshake, services, "loopback")
+        outside = self.clients.probe(stories.handshake, services, self.want.probe_from)
+        seen = [*inside, *outside]
+        return [
+            *tls_checks.handshake(seen),
+            *tls_checks.certificate(seen, self.intended),
+            *tls_checks.chain(seen, self.intended),
+            *tls_checks.verified(seen),
+        ]
+
+    def hold(self) -> None:
+        """Log in by each protocol and stay connected, while the changes that follow are made; in plan mode nobody."""
+        login = self.clients.login
+        if self.pending_on or not self.applying or login is None:
+            views.rows("", [{"skipped": f"pending {self.pending_on}" if self.pending_on else "nothing is changed"}])
+            return
+        views.probe("Sessions that stay open", self.clients.hold(login))
+
+    def held(self) -> tuple[Dialogue, ...]:
+        """Say NOOP in the sessions that were held open, and end them.
+
+        Not before Dovecot would have ended them: it gives the processes of before a reload some seconds.
+        """
+        if self._changed:
+            time.sleep(max(0.0, self._changed + _GRACE - time.monotonic()))
+        results = self.clients.ask_held()
+        views.probe("The same sessions afterwards", results)
+        return results
 
     # The account for tests
 
-    def account(self, *, temporary: bool) -> None:
-        """Make ready the account for the login checks.
+    def account(self, *, temporary: bool, expired: bool = False) -> None:
+        """Make ready the account for the login checks; with ``expired``, where it is temporary, one that has ended.
 
         A temporary one is removed at the end of the section, and by the server itself should this run die; else
         it is the sheet's test_account, or none.
         """
         with self._guarded():
             if temporary and not self.pending_on:
-                name = self.clients.use_temporary(self.section)
+                name = self.clients.use_temporary(self.section, expired=expired)
                 kind = "temporary, removed at the end of this section; cannot log in by SSH"
             else:
                 name, kind = self.clients.use_own(), "the sheet's test_account"
@@ -285,6 +351,7 @@ class Run:
         with self._guarded():
             outcome = act(self.host, planned, prove)
         self._seen.clear()
+        self._changed = time.monotonic()
         views.changes(planned, "applied" if outcome.made else "undone", why=outcome.why)
         if outcome.made:
             self.changes += planned
@@ -423,6 +490,7 @@ def start(section: str, namespace: Mapping[str, Any]) -> Run:
     UnsupportedError before anything is changed.
     """
     asked = parameters.check(namespace, namespace.get("In", ()))
+    policy.shipped()  # one that cannot be read is told of before anything is connected to
     title = sections.heading(servers.root() / "notebooks" / f"{section}.ipynb")
     record = asked.record or records.create(
         servers.records_folder(),

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mailhost.changes import Change
+from mailhost.checks import matrix as judged
 from mailhost.facts.dovecot import Dovecot
 from mailhost.facts.firewall import Firewall
 from mailhost.facts.system import System
 from mailhost.finding import Finding
+from mailhost.policy import LEVELS, shipped
 from mailhost.probes.dialogue import Dialogue
+from mailhost.probes.offers import Ciphers, Versions
 from mailhost.probes.reach import Reach
 from mailhost.probes.tls import TlsSeen
 from mailhost.query import Fact
@@ -31,6 +34,13 @@ _TIMES = ("now", "asked", "boot_time", "since", "started")
 _UNITS = {"available": 1, "memory_total_kb": 1024, "memory_available_kb": 1024}
 _FOR_PROGRAMS = ("evidence", "boot_id", "since_monotonic")
 _MEGABYTE, _GIGABYTE = 1_000_000, 1_000_000_000
+# What the login matrix expects of each kind of credentials; each cell's own words are in its data and its frame.
+_ANSWERS = {
+    "right password": "let in, and the mailbox opens",
+    "wrong password": "refused, in clear text for want of TLS",
+    "unknown user": "refused",
+    "expired account": "refused",
+}
 _WHO = {"C": "client", "S": "server"}
 
 
@@ -107,6 +117,11 @@ def probe_rows(results: Sequence[Any]) -> list[Row]:
             listed += _turns(result)
         elif isinstance(result, TlsSeen):
             listed.append(_handshake(result))
+        elif isinstance(result, Versions):
+            replies = {version: f"{reply.answer}: {reply.how}" for version, reply in result.replies}
+            listed.append({"target": str(result.target), **replies})
+        elif isinstance(result, Ciphers):
+            listed.append(_ciphers(result))
         elif isinstance(result, Reach):
             listed.append(
                 {
@@ -123,11 +138,35 @@ def probe(title: str, results: Sequence[Any]) -> None:
     """Show what clients saw."""
     evidence = tuple(n for result in results for n in result.evidence)
     listed = [_narrowed(row) for row in probe_rows(results)]
+    if all(isinstance(result, Versions | Ciphers) for result in results):
+        listed = _alike(listed)
     tables.show(tables.rows_table(f"{title}{_evidence(evidence)}", listed, empty="nothing was tried"))
 
 
+def matrix(title: str, results: Sequence[Dialogue]) -> None:
+    """Show the login matrix: a line for each way in, a column for each kind of credentials."""
+    cells = judged.cells(results)
+    kinds = [kind for kind in _ANSWERS if any(cell.credentials == kind for cell in cells)]
+    ways: dict[tuple[str, ...], dict[str, str]] = {}
+    for cell in cells:
+        line = ways.setdefault((cell.address, cell.service, cell.channel, cell.mechanism), {})
+        line[cell.credentials] = f"{cell.verdict}: {cell.actual.removeprefix(f'{cell.mechanism}: ')}"
+    names = ("address", "service", "channel", "mechanism")
+    listed = [
+        {**dict(zip(names, way, strict=True)), **{kind: line.get(kind, "never sent") for kind in kinds}}
+        for way, line in ways.items()
+    ]
+    evidence = tuple(n for result in results for n in result.evidence)
+    columns = {**{name: name for name in names}, **{kind: f"{kind} ({_ANSWERS[kind]})" for kind in kinds}}
+    shown = tables.rows_table(f"{title}{_evidence(evidence)}", listed, columns, empty="nothing was tried")
+    whole = tables.rows_table(title, cells)
+    tables.show(dataclasses.replace(shown, data=whole.data))
+
+
 def frame(value: Any) -> pd.DataFrame:
-    """A fact or results of probes as a pandas DataFrame."""
+    """A fact or results of probes as a pandas DataFrame; the login matrix a row for each cell."""
+    if not isinstance(value, Fact) and any(isinstance(one, Dialogue) and one.mechanism for one in value):
+        return tables.rows_table("", judged.cells(value)).frame()
     listed = fact_rows(value) if isinstance(value, Fact) else probe_rows(value)
     return tables.rows_table("", listed).frame()
 
@@ -237,6 +276,23 @@ def _narrowed(row: Row) -> Row:
         "chain as sent": row["chain as sent"],
         "verification": row["verification"],
     }
+
+
+def _ciphers(seen: Ciphers) -> Row:
+    """Suites by what the policy says of them; those that it has none of are left out by `_alike`."""
+    rules = shipped()
+    by_level = {level.replace("_", " "): [s for s in seen.suites if rules.suite(s) == level] for level in LEVELS}
+    groups = [f"{group} ({rules.group(group).replace('_', ' ')})" for group in seen.groups]
+    return {"target": str(seen.target), **by_level, "key exchange": groups, "unknown": list(seen.unknown)}
+
+
+def _alike(listed: Sequence[Row]) -> list[Row]:
+    """Ports that say the same in one row, and only columns that say something."""
+    used = [key for key in (listed[0] if listed else {}) if any(row[key] for row in listed)]
+    same: dict[str, list[Row]] = {}
+    for row in listed:
+        same.setdefault(repr([row[key] for key in used if key != "target"]), []).append(row)
+    return [{key: alike[0][key] for key in used} | {"target": [r["target"] for r in alike]} for alike in same.values()]
 
 
 def _evidence(numbers: Sequence[int]) -> str:

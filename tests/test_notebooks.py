@@ -61,6 +61,7 @@ def calls(source: str) -> list[str]:
 def test_there_is_one_for_each_section() -> None:
     assert [path.stem for path in ALL] == [
         "00_start_here", "01_preflight", "02_install", "03_configure", "04_test", "05_secure", "06_audit",
+        "07_renew_certificate",
     ]  # fmt: skip
 
 
@@ -174,7 +175,11 @@ def test_the_parameters_are_the_runs_own_and_the_sheets() -> None:
     assert set(names) == {*parameters.OWN, *sheet.KEYS}
     assert len(names) == len(set(names))
     defaults = {name: ast.literal_eval(node.value) for name, node in zip(names, body, strict=True)}  # type: ignore[attr-defined]
-    assert {name: value for name, value in defaults.items() if value is not None} == {"mode": "plan", "canary": False}
+    assert {name: value for name, value in defaults.items() if value is not None} == {
+        "mode": "plan",
+        "canary": False,
+        "thorough": False,
+    }
 
 
 @each_section

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 from mailhost import redact
 from mailhost.host import Command, sh
-from mailhost.names import GECOS, PREFIX
+from mailhost.names import EXPIRED, GECOS, PREFIX
 
 # sshd refuses users whose shell does not exist, forwarding without a command (`ssh -N`) included; nologin would
 # refuse the shell alone. Dovecot's PAM does not look at the shell.
 SHELL = "/nonexistent/dovecot-runbook"
 MINUTES = 30
+_LONG_AGO = "1970-01-02"  # a date that every shadow-utils takes for one
 
 # Both marks must be there: an owner's user may be called rbk-something.
 _OURS = """\
@@ -40,8 +41,8 @@ remove() {
 """
 
 _CREATE = """\
-user=$1 gecos=$2 shell=$3
-useradd -m -c "$gecos" -s "$shell" "$user" || exit 1
+user=$1 gecos=$2 shell=$3 ends=$4
+useradd -m -c "$gecos" -s "$shell" ${ends:+-e "$ends"} "$user" || exit 1
 chpasswd || { userdel -r "$user"; exit 1; }
 """
 
@@ -106,6 +107,7 @@ class Account:
     name: str
     password: str = field(repr=False)
     run: str = ""
+    expired: bool = False
 
     @property
     def unit(self) -> str:
@@ -113,9 +115,13 @@ class Account:
         return f"dovecot-runbook-{self.name}"
 
 
-def temporary(run_id: str) -> Account:
-    """A new account for one run, not made yet; its password is registered for redaction."""
-    account = Account(f"{PREFIX}{secrets.token_hex(4)}", secrets.token_urlsafe(24), run_id)
+def temporary(run_id: str, *, expired: bool = False) -> Account:
+    """A new account for one run, not made yet; its password is registered for redaction.
+
+    An expired one, which nothing may let in, bears that in its name: what Dovecot logs of it is told by it.
+    """
+    name = f"{PREFIX}{EXPIRED if expired else ''}{secrets.token_hex(4)}"
+    account = Account(name, secrets.token_urlsafe(24), run_id, expired)
     redact.register(account.password, login=account.name)
     return account
 
@@ -129,9 +135,10 @@ def create(account: Account, *, minutes: int = MINUTES) -> tuple[Command, ...]:
     )
     run = re.sub(r"[^A-Za-z0-9._:-]", "", account.run)  # systemd gives % and line ends a meaning
     described = f"Remove {account.name}, a temporary account of dovecot-runbook, run {run}"
+    ends = _LONG_AGO if account.expired else ""
     return (
         sh(_PLANT, account.unit, str(minutes), described, stdin=script.encode()),
-        sh(_CREATE, account.name, GECOS, SHELL, stdin=f"{account.name}:{account.password}\n".encode()),
+        sh(_CREATE, account.name, GECOS, SHELL, ends, stdin=f"{account.name}:{account.password}\n".encode()),
     )
 
 

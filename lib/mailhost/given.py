@@ -53,7 +53,7 @@ def read(tls: Tls | None) -> Given | None:
     except (OSError, ValueError) as error:
         return Given(trust=trust, problem=f"{tls.certificate}: {error}")
     try:
-        state, key = pki.read_key(secret(tls.key, what="private key").encode())
+        state, key = pki.read_key(secret(tls.key, what="private key").encode(), bag)
         problem = ""
     except SheetError as error:
         state, key, problem = "missing", b"", error.what

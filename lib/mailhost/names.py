@@ -10,6 +10,7 @@ import dns.exception
 import dns.resolver
 
 PREFIX = "rbk-"
+EXPIRED = "expired-"  # follows the prefix where an account is made expired
 GECOS = "dovecot-runbook temporary account"
 
 _SECONDS = 5.0  # for all tries of one question

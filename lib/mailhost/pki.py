@@ -108,12 +108,18 @@ def _load(block: bytes) -> x509.Certificate:
         return x509.load_pem_x509_certificate(normal)
 
 
-def read_key(text: bytes) -> tuple[KeyState, bytes]:
-    """What kind of key this is, and its PEM block alone, in plain line ends; empty when it cannot be used."""
-    match = _KEY.search(text)
-    if match is None:
-        return "missing", b""
-    pem = match[0].replace(b"\r\n", b"\n") + b"\n"
+def read_key(text: bytes, bag: Sequence[x509.Certificate] = ()) -> tuple[KeyState, bytes]:
+    """What kind of key this is, and its PEM block alone, in plain line ends; empty when it cannot be used.
+
+    Where several stand there, the one that belongs to a certificate of the bag is taken, then one that can be read.
+    """
+    found = [_key(match[0].replace(b"\r\n", b"\n") + b"\n") for match in _KEY.finditer(text)]
+    readable = [(state, pem) for state, pem in found if state == "readable"]
+    fitting = [(state, pem) for state, pem in readable if any(key_matches(c, pem) for c in bag)]
+    return next(iter([*fitting, *readable, *found]), ("missing", b""))
+
+
+def _key(pem: bytes) -> tuple[KeyState, bytes]:
     try:
         serialization.load_pem_private_key(pem, password=None)
     except TypeError:
@@ -130,8 +136,12 @@ def key_matches(certificate: x509.Certificate, key_pem: bytes) -> bool:
 
 
 def leaf_of(bag: Sequence[x509.Certificate], key_pem: bytes) -> x509.Certificate | None:
-    """The certificate that the key belongs to, wherever it stands in the bag."""
-    return next((certificate for certificate in bag if key_matches(certificate, key_pem)), None)
+    """The certificate that the key belongs to, wherever it stands in the bag.
+
+    A renewal that keeps its key leaves several behind: the newest is meant.
+    """
+    fitting = [certificate for certificate in bag if key_matches(certificate, key_pem)]
+    return max(fitting, key=lambda c: c.not_valid_before_utc, default=None)
 
 
 def build_chain(leaf: x509.Certificate, bag: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]) -> Chain:

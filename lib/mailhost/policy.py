@@ -1,40 +1,94 @@
-"""What counts as good enough for TLS: numbers with a date and a source, kept in parameters/tls_policy.yaml."""
+"""What counts as good enough for TLS: lines with a date and a source, kept in parameters/tls_policy.yaml."""
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mailhost.errors import SheetError
 
+Level = Literal["good", "sufficient", "phase_out", "insufficient"]
+LEVELS: tuple[Level, ...] = ("good", "sufficient", "phase_out", "insufficient")  # the best first
+SHIPPED = Path(__file__).resolve().parents[2] / "parameters" / "tls_policy.yaml"
+
+
+class Line(BaseModel):
+    """How good some names are, and who says so; ``*`` in a name stands for anything."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    names: list[str] = Field(min_length=1)
+    level: Level
+    source: str = Field(min_length=1)
+
 
 class Policy(BaseModel):
-    """The policy; its defaults are those of the file that ships with the runbook.
+    """The policy.
 
+    versions, suites, groups, signatures   the first line that fits a name decides; without one it is insufficient
+    dh_bits             the smallest Diffie-Hellman group without a name that is accepted
     rsa_bits, ec_bits   the weakest keys that are accepted
     days_left           a certificate with fewer days is a finding
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    dated: str = "2026-11-01"
-    rsa_bits: int = 2048
-    ec_bits: int = 256
-    days_left: int = 14
+    dated: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")
+    versions: list[Line] = Field(min_length=1)
+    suites: list[Line] = Field(min_length=1)
+    groups: list[Line] = Field(min_length=1)
+    signatures: list[Line] = Field(min_length=1)
+    dh_bits: int = Field(ge=1024)
+    rsa_bits: int = Field(ge=1024)
+    ec_bits: int = Field(ge=160)
+    days_left: int = Field(ge=0)
 
+    def version(self, name: str) -> Level:
+        """How good a protocol version is."""
+        return _level(self.versions, name)
 
-DEFAULT = Policy()
+    def suite(self, name: str) -> Level:
+        """How good a cipher suite is, by IANA's name."""
+        return _level(self.suites, name)
+
+    def group(self, name: str) -> Level:
+        """How good a key exchange group is, by IANA's name or as ``DH 2048 bits``."""
+        words = name.split()
+        if len(words) == 3 and words[0] == "DH":  # noqa: PLR2004 - the three words above
+            return "sufficient" if int(words[1]) >= self.dh_bits else "insufficient"
+        return _level(self.groups, name)
+
+    def signature(self, name: str) -> Level:
+        """How good the hash of a certificate's signature is; ``none`` for schemes that name no hash."""
+        return _level(self.signatures, name)
 
 
 def load(path: Path) -> Policy:
     """Read a policy. Raises SheetError."""
     try:
         return Policy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise SheetError(
-            f"{path}: not a TLS policy: {error}",
-            follows="nothing was connected to and nothing was changed.",
-            remedy="take the file that ships with the runbook.",
-        ) from None
+    except ValidationError as error:
+        faults = [f"{'.'.join(str(part) for part in e['loc']) or 'the file'}: {e['msg']}" for e in error.errors()]
+        why = "; ".join(faults)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        why = str(error)
+    raise SheetError(
+        f"{path}: not a TLS policy: {why}",
+        follows="nothing was connected to and nothing was changed.",
+        remedy="take the file that ships with the runbook.",
+    )
+
+
+@cache
+def shipped() -> Policy:
+    """The policy of this checkout, parameters/tls_policy.yaml. Raises SheetError."""
+    return load(SHIPPED)
+
+
+def _level(lines: list[Line], name: str) -> Level:
+    return next((line.level for line in lines if any(fnmatchcase(name, n) for n in line.names)), "insufficient")

@@ -19,6 +19,13 @@ Records = Annotated[
 ]
 Ticket = Annotated[str | None, typer.Option(metavar="ID", help="The change's ticket, kept in the record.")]
 Note = Annotated[str | None, typer.Option(metavar="TEXT", help="A remark, kept in the record.")]
+Thorough = Annotated[
+    bool,
+    typer.Option(
+        "--thorough",
+        help="Try all that must be refused by every way in: more failed logins than the sheet says.",
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the summary as JSON to standard output, and nothing else there.")
 ]
@@ -37,6 +44,7 @@ def run(
     records: Records = None,
     ticket: Ticket = None,
     note: Note = None,
+    thorough: Thorough = False,
     as_json: Json = False,
 ) -> int:
     """Run the runbook on a server: sections 01 to 06 in order, or those that are named.
@@ -53,7 +61,16 @@ def run(
       runbook run mail.example.org --section configure --section 05
       runbook run parameters/mail.example.org.yaml --json | jq .verdict
     """
-    return _go(server, tuple(section or ()), mode=mode, records=records, ticket=ticket, note=note, as_json=as_json)
+    return _go(
+        server,
+        tuple(section or ()),
+        mode=mode,
+        records=records,
+        ticket=ticket,
+        note=note,
+        as_json=as_json,
+        thorough=thorough,
+    )
 
 
 def audit(
@@ -65,6 +82,7 @@ def audit(
     records: Records = None,
     ticket: Ticket = None,
     note: Note = None,
+    thorough: Thorough = False,
     as_json: Json = False,
 ) -> int:
     """Check a server as it stands, read-only: section 06.
@@ -78,9 +96,18 @@ def audit(
     Examples:
       runbook audit mail.example.org
       runbook audit mail.example.org --canary --json
+      runbook audit mail.example.org --canary --thorough
     """
     return _go(
-        server, ("06_audit",), mode="plan", records=records, ticket=ticket, note=note, as_json=as_json, canary=canary
+        server,
+        ("06_audit",),
+        mode="plan",
+        records=records,
+        ticket=ticket,
+        note=note,
+        as_json=as_json,
+        canary=canary,
+        thorough=thorough,
     )
 
 
@@ -94,6 +121,7 @@ def _go(
     note: str | None,
     as_json: bool,
     canary: bool = False,
+    thorough: bool = False,
 ) -> int:
     from rich.console import Console
 
@@ -114,6 +142,7 @@ def _go(
         ticket=ticket,
         note=note,
         canary=canary,
+        thorough=thorough,
         alone=chosen[0].name if len(chosen) == 1 else None,
     )
     record = running.start(order, (records or servers.records_folder()).expanduser().resolve())

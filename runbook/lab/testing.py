@@ -51,7 +51,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _held:
         return
     config = terminalreporter.config
-    for line in _contract(terminalreporter):
+    for line in (*_mutations(terminalreporter), *_contract(terminalreporter)):
         terminalreporter.write_line(line)
     run = sum(_live(config, outcome) for outcome in ("passed", "failed", "error"))
     journal = Path(os.environ[JOURNAL])
@@ -60,6 +60,29 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(
         f"lab servers used: {len(starts)}{slowest}, live tests run: {run}, skipped: {_live(config, 'skipped')}"
     )
+
+
+def _mutations(reporter: pytest.TerminalReporter) -> list[str]:
+    """``mutations caught: N / ALL``: rows of broken servers whose finding was found, and nothing else.
+
+    A row that captured output stands in for is caught where the test that it names has passed in this run.
+    """
+    reports = [
+        (report, dict(report.user_properties), outcome)
+        for outcome in ("passed", "failed", "error", "skipped")
+        for report in reporter.stats.get(outcome, ())
+        if hasattr(report, "user_properties")
+    ]
+    passed = {report.nodeid.partition("[")[0] for report, _, outcome in reports if outcome == "passed"}
+    bad = {report.nodeid.partition("[")[0] for report, _, outcome in reports if outcome in ("failed", "error")}
+    rows = {report.nodeid: (told, outcome) for report, told, outcome in reports if "mutation" in told}
+    if not rows:
+        return []
+    live = [outcome == "passed" for told, outcome in rows.values() if "captured" not in told]
+    captured = [told["captured"] in passed - bad for told, _ in rows.values() if "captured" in told]
+    names = {told["mutation"] for told, _ in rows.values()}
+    words = f"on lab servers {sum(live)} / {len(live)}, by captured output {sum(captured)} / {len(captured)}"
+    return [f"mutations caught: {sum(live) + sum(captured)} / {len(rows)} ({words}), of {len(names)} findings"]
 
 
 def _contract(reporter: pytest.TerminalReporter) -> list[str]:

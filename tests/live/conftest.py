@@ -18,6 +18,7 @@ from runbook import lab
 from runbook.record import Record, listing
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).parent))  # for theirs.py
 
 # Whatever a temporary account leaves in these is no change of the server.
 _ACCOUNTS = "passwd shadow group gshadow subuid subgid"

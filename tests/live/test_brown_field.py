@@ -69,6 +69,30 @@ def findings(told: Any, name: str) -> list[dict[str, Any]]:
     return [each for each in found if each["id"] == name]
 
 
+COURIER = """\
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q -y --no-install-recommends install courier-imap courier-pop >/dev/null
+"""
+
+
+def test_another_mail_server_is_named_with_its_ports_and_nothing_is_changed(
+    lab_up: Callable[..., lab.Server], product: Any, looks: Any
+):
+    server = lab_up("debian12")
+    ran = server.run(COURIER)
+    assert ran.rc == 0, ran
+    before = looks(server).everything()
+    told = product.run(server.name, "--mode", "apply", "--json")
+    assert (told.rc, told.json["verdict"]) == (1, "no-go"), told.text
+    held = {each["subject"]: each for each in findings(told, "mail-ports-free") if each["status"] == "fail"}
+    assert set(held) == {"110", "143", "993", "995"}
+    for port, each in held.items():
+        assert f"port {port} is held by couriertcpd (process " in each["message"]
+        assert "which is Courier" in each["message"]
+        assert "systemctl disable courier-imap" in each["remedy"]
+    assert looks(server).everything() == before
+
+
 def test_a_plan_takes_stock_and_changes_nothing(seen: dict[str, Any]):
     assert seen["plan"].rc != 0
     assert seen["unchanged"] == seen["files before"]

@@ -14,6 +14,7 @@ from mailhost import accounts, changes, given, host, operations, sheet
 from mailhost.changes import ABSENT, STALE, Change, FileState, RestartUnit, WriteDropIn, WriteFile
 from mailhost.checks import dovecot as checks
 from mailhost.dovecot import dialect, dropin
+from mailhost.dovecot.layout import LAST
 from mailhost.facts import certificate_files, dovecot, firewall, packages, service, system
 from mailhost.families import DEBIAN
 from mailhost.finding import Finding
@@ -189,6 +190,37 @@ def test_a_disabled_unit_is_enabled_and_disabled_again_by_undo(site: Site):
 
 
 # ---- files
+
+
+MAIN = "/etc/dovecot/dovecot.conf"
+
+
+def test_one_more_line_of_dovecot_conf_is_undone_to_the_byte(site: Site):
+    site.say(f"printf '# no end' >>{MAIN}; chmod 0640 {MAIN}; chown root:mail {MAIN}")
+    look = f"stat -c '%a %U:%G %Y %s' {MAIN}; sha256sum {MAIN}"
+    before = site.say(look)
+    change = changes.IncludeLast(MAIN, before.split()[4], LAST, "a test", DROP_IN)
+    site.apply([change])
+    assert site.say(f"tail -n 3 {MAIN}") == "\n".join(["# no end", *LAST.strip().splitlines()]) + "\n"
+    assert site.say(f"stat -c '%a %U:%G' {MAIN}") == "640 root:mail\n"
+    assert site.refused(change).code == STALE
+    site.undo([change])
+    assert site.say(look) == before
+    site.undo([change])
+    assert site.say(look) == before
+
+
+def test_a_line_at_the_end_that_dovecot_refuses_is_never_written_and_a_strangers_edit_never_lost(site: Site):
+    before = site.say(f"sha256sum {MAIN}")
+    digest = before.split()[0]
+    refused = site.refused(changes.IncludeLast(MAIN, digest, "\nbogus = yes\n", "a test", DROP_IN))
+    assert f"{MAIN} line " in refused.stderr
+    assert site.say(f"sha256sum {MAIN}") == before
+    change = changes.IncludeLast(MAIN, digest, LAST, "a test", DROP_IN)
+    site.apply([change])
+    site.say(f"echo '# a stranger' >>{MAIN}")
+    assert site.run(change.undo())[-1].code == STALE
+    assert site.say(f"tail -n 1 {MAIN}") == "# a stranger\n"
 
 
 def test_undo_brings_back_bytes_rights_owner_and_time(site: Site):

@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 import yaml
+from theirs import Verdicts, ours, theirs
 
+from mailhost.probes.target import Target as Port
 from runbook import lab
 
 LOCAL = "/etc/dovecot/local.conf"
@@ -53,6 +55,8 @@ TARGETS = (
     Target("el", "sudo-password", "2.3"),
 )
 
+PLAIN = tuple(target for target in TARGETS if target.variant is None)
+
 # An owner's own file, read after ours: TLS no longer mandatory (line 2), and a certificate of his own.
 OWNERS = {
     "2.3": f"# mine\nssl = yes\nssl_cert = <{OLD}/crt\nssl_key = <{OLD}/key\n",
@@ -84,6 +88,7 @@ class Tale:
     drifted: Any = None
     refused: Any = None
     state: dict[str, str] = field(default_factory=dict)
+    verdicts: dict[str, tuple[Verdicts, Verdicts]] = field(default_factory=dict)
 
     def files(self) -> str:
         """Every file and link under /etc; a folder's time is left out, since putting a file back is seen in it."""
@@ -108,6 +113,8 @@ def tell(target: Target, lab_up: Callable[..., lab.Server], product: Any, looks:
     tale.state["unit"] = tale.looks.unit()
     tale.again = product.run(server.name, "--mode", "apply", "--json")
     tale.state["after"], tale.state["unit after"] = tale.looks.etc(), tale.looks.unit()
+    if target in PLAIN:
+        tale.verdicts = two_opinions(server, product.folder)
     tale.looks.say(
         f"umask 077; mkdir {OLD}; cp $(sed -n 's/^ssl_.*cert.* = <*//p' {DROP_IN}) {OLD}/crt; "
         f"cp $(sed -n 's/^ssl_.*key.* = <*//p' {DROP_IN}) {OLD}/key; "
@@ -124,6 +131,14 @@ def tell(target: Target, lab_up: Callable[..., lab.Server], product: Any, looks:
     tale.refused = product.run(path, "--mode", "apply", "--json", "--section", "05_secure")
     tale.state["undone"] = tale.files()
     return tale
+
+
+def two_opinions(server: lab.Server, folder: Path) -> dict[str, tuple[Verdicts, Verdicts]]:
+    """Our verdicts and testssl.sh's, for a port with TLS from the start and for one with STARTTLS."""
+    ports = [Port("imaps", server.address, 993, server.hostname), Port("imap", server.address, 143, server.hostname)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda port: theirs(port, server.ca, folder), ports))
+    return {str(port): (ours(port, server.ca), other) for port, other in zip(ports, found, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -231,3 +246,13 @@ def test_contract(
     record_property("row", str(target))
     record_property("column", contract)
     CONTRACT[contract](tales(target))
+
+
+@pytest.mark.parametrize("target", PLAIN, ids=str)
+def test_testssl_says_the_same(target: Target, tales: Callable[[Target], Tale]) -> None:
+    """Same versions, same verdicts on chain and name; variants serve what their system's plain server does."""
+    tale = tales(target)
+    assert tale.apply.rc == 0, tale.apply.text[-3000:]
+    assert len(tale.verdicts) == 2
+    for port, (mine, other) in tale.verdicts.items():
+        assert mine == other == Verdicts(("TLSv1.2", "TLSv1.3"), chain=True, name=True), port

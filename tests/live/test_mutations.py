@@ -26,8 +26,26 @@ UNLOCAL = f"rm -f {LOCAL}; {RESTART}"
 AUDIT, PREFLIGHT = "06_audit", "01_preflight"
 
 # What nobody can judge where no TLS comes about, or another certificate is served.
-SERVED = ("served-certificate", "served-chain", "served-verified", "served-names", "served-dates", "tls-version")
-DIALOGUES = ("greeting", "capabilities-cleartext", "login-accepted", "cleartext-refused")
+SERVED = (
+    *("served-certificate", "served-chain", "served-verified", "served-names", "served-dates", "served-strength"),
+    *("tls-version", "tls-old-versions", "tls-ciphers", "tls-key-exchange"),
+)
+LOGINS = (
+    "login-accepted",
+    "cleartext-refused",
+    "wrong-password-refused",
+    "unknown-user-refused",
+    "expired-account-refused",
+)
+STARTTLS = ("starttls-injection", "starttls-state")
+DIALOGUES = (
+    "greeting",
+    "capabilities-cleartext",
+    "capabilities-tls",
+    *STARTTLS,
+    "login-accepted",
+    "cleartext-refused",
+)
 GONE = ("tls-handshake", "port-open", "listeners", *SERVED, *DIALOGUES)
 
 
@@ -35,6 +53,20 @@ def local(text: str) -> str:
     """Settings of an owner's own, which override ours."""
     return f"cat >{LOCAL} <<'EOF'\n{text}\nEOF\n{RESTART}"
 
+
+def soft(text: str, before: str = "") -> str:
+    """The same where a reload is enough; ``before`` makes ready what the settings name."""
+    return f"{before}cat >{LOCAL} <<'EOF'\n{text}\nEOF\n{RELOAD}"
+
+
+UNSOFT = f"rm -f {LOCAL}; {RELOAD}"
+
+
+# A certificate that is not the sheet's.
+OTHER = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=other "
+    "-keyout /root/other.key -out /root/other.crt 2>/dev/null\n"
+)
 
 # Where control groups tell systemd nothing, as in these containers, a unit that stops waits for its TimeoutStopSec.
 UNIT = "systemd-run -q --collect -p TimeoutStopSec=1"
@@ -80,6 +112,15 @@ class Row:
 
 
 BOTH = ("debian12", "el")
+# What the benchmark judges by settings is skipped while Dovecot refuses its configuration.
+HARDENED = (
+    "auth-mechanisms", "passdb-any-password", "root-refused", "system-users-refused", "master-users", "auth-delay",
+    "passwords-not-logged", "extra-listeners", "conf-writable", "secrets-readable", "auth-sockets", "run-dir-protected",
+    "maildirs-private", "login-unprivileged", "login-chrooted", "service-accounts", "unit-sandboxed", "core-dumps",
+    "log-kept", "auth-failures-logged", "debug-off", "log-rotates", "log-files-private", "connections-limited",
+    "memory-limited", "auth-serves-logins", "binary-current", "update-pending",
+)  # fmt: skip
+FAILING = {"failed_logins": 4}
 FACTS = "mailhost/checks/test_broken_facts.py"
 
 ROWS = (
@@ -100,6 +141,11 @@ ROWS = (
     Row("clock-offset", captured=(FACTS, "test_clock_offset_fails_over_a_minute")),
     # no lab server breaks a proof so that it cannot be made and the connection still holds
     Row("change-proven", captured=("runbook/test_acting.py", "test_a_proof_that_cannot_be_made_proves_nothing")),
+    # nor is there a Dovecot that answers what came with STARTTLS
+    Row(
+        "starttls-injection",
+        captured=("mailhost/probes/test_starttls.py", "test_a_command_that_came_in_clear_is_answered_under_tls"),
+    ),
     Row("clock-synchronised", sheet={"time_sync": "required"}, judge=PREFLIGHT),
     Row("ipv6-usable", sheet={"listen": ["*", "2001:db8::25"]}, judge=PREFLIGHT),
     Row(
@@ -146,6 +192,7 @@ ROWS = (
         "findtime) echo 600;; esac;; esac\\n' >/usr/local/sbin/fail2ban-client; "
         f"chmod 0755 /usr/local/sbin/fail2ban-client; {UNIT} --unit=fail2ban sleep 600",
         "systemctl stop fail2ban; rm /usr/local/sbin/fail2ban-client",
+        sheet=FAILING,
     ),
     # ---- users
     Row("users-homes", "useradd -m ben; rm -r /home/ben", "userdel ben", systems=BOTH),
@@ -175,6 +222,7 @@ ROWS = (
             "trusted-networks",
             "unit-active",
             "log-errors",
+            *HARDENED,
             *GONE,
         ),
     ),
@@ -185,7 +233,7 @@ ROWS = (
         "configuration-valid",
         f"echo 'no_such_setting = yes' >{LOCAL}",
         f"rm {LOCAL}",
-        also=("settings-effective", "trusted-networks", "log-errors"),
+        also=("settings-effective", "trusted-networks", "log-errors", *HARDENED),
         systems=BOTH,
     ),
     Row(
@@ -226,13 +274,106 @@ ROWS = (
         "printf '#!/bin/sh\\necho dovecot-core:; echo \"  Candidate: 1:2.4.1+dfsg1-6\"\\n' >/usr/local/sbin/apt-cache; "
         "chmod 0755 /usr/local/sbin/apt-cache",
         "rm /usr/local/sbin/apt-cache",
+        also=("update-pending",),
+    ),
+    # ---- the benchmark
+    Row("auth-mechanisms", soft("auth_mechanisms = plain anonymous"), UNSOFT, also=("capabilities-cleartext",)),
+    Row(
+        "passdb-any-password",
+        soft("passdb {\n  driver = static\n  args = nopassword=y\n  username_filter = ghost*\n}"),
+        UNSOFT,
+    ),
+    Row(
+        "root-refused",
+        soft(
+            "passdb {\n  driver = passwd-file\n  args = /etc/dovecot/users\n}",
+            "echo 'root:{SSHA256}none:::::' >/etc/dovecot/users; chown root:dovecot /etc/dovecot/users; "
+            "chmod 0640 /etc/dovecot/users\n",
+        ),
+        f"rm /etc/dovecot/users; {UNSOFT}",
+    ),
+    Row("system-users-refused", soft("first_valid_uid = 100"), UNSOFT),
+    Row(
+        "master-users",
+        soft(
+            "auth_master_user_separator = *\n"
+            "passdb {\n  driver = passwd-file\n  args = /etc/dovecot/masters\n  master = yes\n}",
+            "echo 'chief:{SSHA256}none:::::' >/etc/dovecot/masters; chown root:dovecot /etc/dovecot/masters; "
+            "chmod 0640 /etc/dovecot/masters\n",
+        ),
+        f"rm /etc/dovecot/masters; {UNSOFT}",
+    ),
+    Row("auth-delay", soft("auth_failure_delay = 0"), UNSOFT),
+    Row("passwords-not-logged", soft("auth_verbose_passwords = plain"), UNSOFT),
+    Row("extra-listeners", soft("service doveadm {\n  inet_listener {\n    port = 24245\n  }\n}"), UNSOFT),
+    Row(
+        "conf-writable",
+        "chmod o+w /etc/dovecot/conf.d/10-mail.conf",
+        "chmod o-w /etc/dovecot/conf.d/10-mail.conf",
+    ),
+    Row(
+        "secrets-readable",
+        "echo 'connect = host=localhost user=mail password=secret' >/etc/dovecot/own-sql.conf.ext; "
+        "chmod 0644 /etc/dovecot/own-sql.conf.ext",
+        "rm /etc/dovecot/own-sql.conf.ext",
+    ),
+    Row("auth-sockets", "chmod 0666 /run/dovecot/auth-master", "chmod 0600 /run/dovecot/auth-master"),
+    Row("run-dir-protected", "chmod 0755 /run/dovecot/login", "chmod 0750 /run/dovecot/login"),
+    Row(
+        "maildirs-private",
+        f"chmod 0755 /home/{USER}; mkdir -p /home/{USER}/Maildir; chown {USER}: /home/{USER}/Maildir; "
+        f"chmod 0755 /home/{USER}/Maildir",
+        f"chmod 0700 /home/{USER}/Maildir",
+    ),
+    # Dovecot itself refuses to run those of its protocols so
+    Row("login-unprivileged", soft("service submission-login {\n  user = root\n}"), UNSOFT),
+    Row("login-chrooted", soft("service pop3-login {\n  chroot =\n}"), UNSOFT),
+    Row("service-accounts", "usermod -s /bin/sh dovenull", "usermod -s /usr/sbin/nologin dovenull"),
+    Row(
+        "unit-sandboxed",
+        "mkdir -p /etc/systemd/system/dovecot.service.d; "
+        "printf '[Service]\\nPrivateTmp=no\\n' >/etc/systemd/system/dovecot.service.d/open.conf; "
+        "systemctl daemon-reload",
+        "rm /etc/systemd/system/dovecot.service.d/open.conf; systemctl daemon-reload",
+    ),
+    Row(
+        "core-dumps",
+        "prlimit --pid $(systemctl show -p MainPID dovecot | sed 's/.*=//') --core=unlimited",
+        "prlimit --pid $(systemctl show -p MainPID dovecot | sed 's/.*=//') --core=0:unlimited",
+    ),
+    Row("log-kept", soft("log_path = /dev/null"), UNSOFT),
+    Row("auth-failures-logged", soft("info_log_path = /dev/null"), UNSOFT),
+    Row("debug-off", soft("auth_debug = yes"), UNSOFT),
+    Row("log-rotates", soft("log_path = /var/log/dovecot-own.log"), f"{UNSOFT}; rm -f /var/log/dovecot-own.log"),
+    Row(
+        "log-files-private",
+        soft("log_path = /var/log/dovecot-own.log", "echo '/var/log/dovecot*.log {}' >/etc/logrotate.d/own\n")
+        + "\nchmod 0644 /var/log/dovecot-own.log",
+        f"{UNSOFT}; rm -f /var/log/dovecot-own.log /etc/logrotate.d/own",
+    ),
+    Row("connections-limited", soft("mail_max_userip_connections = 0"), UNSOFT),
+    Row("memory-limited", soft("default_vsz_limit = 0"), UNSOFT),
+    Row("auth-serves-logins", soft("service auth {\n  client_limit = 150\n}"), UNSOFT),
+    Row(
+        "binary-current",
+        "cp -p /usr/sbin/dovecot /usr/sbin/dovecot.new; mv /usr/sbin/dovecot.new /usr/sbin/dovecot",
+        RESTART,
+        systems=BOTH,
+    ),
+    Row(
+        "update-pending",
+        # a stand-in that offers a newer one
+        'printf \'#!/bin/sh\\necho dovecot-core:; echo "  Installed: 1:2.3.19.1+dfsg1-2.1"; '
+        'echo "  Candidate: 1:2.3.19.1+dfsg1-2.1+deb12u99"\\n\' >/usr/local/sbin/apt-cache; '
+        "chmod 0755 /usr/local/sbin/apt-cache",
+        "rm /usr/local/sbin/apt-cache",
     ),
     # ---- listeners and firewall
     Row(
         "listeners",
         local("service pop3-login {\n  inet_listener pop3s {\n    port = 0\n  }\n}"),
         UNLOCAL,
-        also=("port-open", "tls-handshake", "greeting", "login-accepted", *SERVED),
+        also=("port-open", "tls-handshake", "greeting", "capabilities-tls", "login-accepted", *SERVED),
     ),
     Row(
         "firewall-known",
@@ -244,7 +385,7 @@ ROWS = (
         "firewall-rules",
         "firewall-cmd -q --remove-service=pop3s; firewall-cmd -q --remove-port=995/tcp",
         "firewall-cmd -q --reload",
-        also=("port-open", "tls-handshake", "greeting", "login-accepted", *SERVED),
+        also=("port-open", "tls-handshake", "greeting", "capabilities-tls", "login-accepted", *SERVED),
         systems=BOTH,
     ),
     Row(
@@ -257,7 +398,7 @@ ROWS = (
         "port-open",
         "firewall-cmd -q --add-rich-rule='rule port port=995 protocol=tcp reject'",
         "firewall-cmd -q --reload",
-        also=("firewall-rules", "tls-handshake", "greeting", "login-accepted", *SERVED),
+        also=("firewall-rules", "tls-handshake", "greeting", "capabilities-tls", "login-accepted", *SERVED),
     ),
     Row(
         "port-closed",
@@ -266,10 +407,7 @@ ROWS = (
             "firewall-rules",
             "firewall-permanent",
             "tls-handshake",
-            "greeting",
-            "capabilities-cleartext",
-            "login-accepted",
-            "cleartext-refused",
+            *DIALOGUES,
             *SERVED,
         ),
     ),
@@ -281,21 +419,29 @@ ROWS = (
             "service imap-login {\n  inet_listener odd {\n    port = 110\n  }\n}"
         ),
         UNLOCAL,
-        also=("tls-handshake", "capabilities-cleartext", "login-accepted", "cleartext-refused", *SERVED),
+        also=("tls-handshake", *DIALOGUES, *SERVED),
     ),
+    Row("capabilities-tls", local("protocol imap {\n  imap_capability = +LOGINDISABLED\n}"), UNLOCAL),
     Row(
         "capabilities-cleartext",
         local("ssl = yes\ndisable_plaintext_auth = no"),
         UNLOCAL,
-        also=("settings-effective", "cleartext-refused", "log-warnings"),
+        also=("settings-effective", "cleartext-refused", "starttls-state", "log-warnings"),
         systems=BOTH,
     ),
     Row(
         "cleartext-refused",
         local("ssl = yes\ndisable_plaintext_auth = no"),
         UNLOCAL,
-        also=("settings-effective", "capabilities-cleartext", "log-warnings"),
+        also=("settings-effective", "capabilities-cleartext", "starttls-state", "log-warnings"),
         systems=BOTH,
+    ),
+    Row(
+        "starttls-state",
+        # POP3 remembers the user that was named in clear
+        local("ssl = yes\ndisable_plaintext_auth = no"),
+        UNLOCAL,
+        also=("settings-effective", "capabilities-cleartext", "cleartext-refused", "log-warnings"),
     ),
     Row(
         "login-accepted",
@@ -315,20 +461,41 @@ ROWS = (
         "wrong-password-refused",
         local("passdb {\n  driver = static\n  args = nopassword=y\n}"),
         UNLOCAL,
-        also=("log-errors", "log-warnings"),
+        also=("unknown-user-refused", "log-errors", "log-warnings"),
+        sheet=FAILING,
         judge="05_secure",
+    ),
+    Row(
+        "unknown-user-refused",
+        local(
+            "passdb {\n  driver = static\n  args = nopassword=y\n}\n"
+            f"userdb {{\n  driver = static\n  args = uid={USER} gid={USER} home=/home/{USER} allow_all_users=yes\n}}"
+        ),
+        UNLOCAL,
+        also=("wrong-password-refused", "passdb-any-password", "log-errors", "log-warnings"),
+        sheet=FAILING,
+    ),
+    Row(
+        "expired-account-refused",
+        # PAM without its account phase
+        "cp -p /etc/pam.d/dovecot /root/pam; sed -i 's/^@include common-account/account required pam_permit.so/; "
+        "s/^account .*password-auth.*/account required pam_permit.so/' /etc/pam.d/dovecot",
+        "mv /root/pam /etc/pam.d/dovecot",
+        sheet=FAILING,
+        canary=True,
+        systems=BOTH,
     ),
     Row(
         "log-errors",
         NOISE,
         f"systemctl stop noise; {UNLOCAL}",
-        also=("log-warnings",),
+        also=("log-warnings", "log-rotates"),
     ),
     Row(
         "log-warnings",
         NOISE,
         f"systemctl stop noise; {UNLOCAL}",
-        also=("log-errors",),
+        also=("log-errors", "log-rotates"),
     ),
     # ---- certificate files on the server, and what is served
     Row(
@@ -350,6 +517,8 @@ ROWS = (
             "login-accepted",
             "cleartext-refused",
             "greeting",
+            "capabilities-tls",
+            *STARTTLS,
             "log-errors",
             *SERVED,
         ),
@@ -362,9 +531,55 @@ ROWS = (
             "system_default = u\\n[u]\\nMaxProtocol = TLSv1.2\\n' >>/etc/ssl/openssl.cnf; " + RESTART
         ),
         mends=f"mv /root/openssl.cnf /etc/ssl/openssl.cnf; {RESTART}",
-        also=("settings-effective", "drop-in-as-written"),
+        also=("settings-effective", "drop-in-as-written", "tls-old-versions"),  # 1.2 is too old for that sheet
+    ),
+    Row(
+        "tls-old-versions",
+        # OpenSSL 3 speaks TLS 1.0 at security level 0 only
+        local("ssl_min_protocol = TLSv1\nssl_cipher_list = DEFAULT@SECLEVEL=0"),
+        UNLOCAL,
+        also=("settings-effective",),
+    ),
+    Row("tls-ciphers", local("ssl_cipher_list = ALL:eNULL:@SECLEVEL=0"), UNLOCAL),
+    Row(
+        "tls-key-exchange",
+        local("ssl_curve_list = X25519:P-256:secp192r1\nssl_cipher_list = DEFAULT@SECLEVEL=0"),
+        UNLOCAL,
+    ),
+    Row(
+        "served-strength",
+        # Debian's OpenSSL would not even load such a certificate
+        local("ssl_cipher_list = DEFAULT:!kRSA:@SECLEVEL=0"),
+        UNLOCAL,
+        issue={"key": "rsa1024"},
+        serve=True,
+        also=("certificate-installed", "served-certificate", "served-verified", "login-accepted", "cleartext-refused"),
     ),
     Row("served-certificate", issue={}, serve=True, also=("certificate-installed",), systems=BOTH),
+    Row(
+        "served-certificate",
+        OTHER + local("protocol pop3 {\n  ssl_cert = </root/other.crt\n  ssl_key = </root/other.key\n}"),
+        f"rm /root/other.*; {UNLOCAL}",
+        says="on 995 another than on 993",
+        also=("settings-effective", "served-chain", "served-verified", "served-names", "login-accepted"),
+    ),
+    Row(
+        "served-certificate",
+        OTHER
+        + local("local_name NAME {\n  ssl_cert = </root/other.crt\n  ssl_key = </root/other.key\n}").replace(
+            "\nEOF\n", f'\nEOF\nsed -i "s/NAME/$name.{lab.DOMAIN}/" {LOCAL}\n'
+        ),
+        f"rm /root/other.*; {UNLOCAL}",
+        says="for a name",
+        also=(
+            "settings-effective",
+            "served-chain",
+            "served-verified",
+            "served-names",
+            "login-accepted",
+            "cleartext-refused",
+        ),
+    ),
     Row(
         "served-chain",
         issue={"only": "leaf"},
@@ -416,7 +631,7 @@ ROWS = (
         also=("certificate-dates", "certificate-strength"),
     ),
     # ---- the run itself
-    Row("test-account", sheet={"test_account": None}, status="skip", also=("login-accepted", "cleartext-refused")),
+    Row("test-account", sheet={"test_account": None}, status="skip", also=LOGINS),
     Row("prerequisite", "systemctl stop dovecot", RESTART, judge="05_secure", mode="apply", also=("*",)),
     Row("pending", "systemctl stop dovecot", RESTART, judge="05_secure", status="skip", also=("*",)),
     Row(
@@ -428,6 +643,20 @@ ROWS = (
         f"sed -i '/^# mine$/d' \"$dropin\"; {RESTART}",
         judge="05_secure",
         mode="apply",
+        also=("*",),
+    ),
+    Row(
+        "session-kept",
+        # a reload that sends everybody away
+        "mkdir -p /etc/systemd/system/dovecot.service.d; "
+        "printf '[Service]\\nExecReload=\\nExecReload=/bin/sh -c \"pkill -x imap; doveadm reload\"\\n' "
+        ">/etc/systemd/system/dovecot.service.d/zz.conf; systemctl daemon-reload",
+        "rm /etc/systemd/system/dovecot.service.d/zz.conf; systemctl daemon-reload; "
+        f'cp -p /root/kept/$name.crt "$crt"; cp -p /root/kept/$name.key "$key"; {RESTART}',
+        issue={},
+        judge="07_renew_certificate",
+        mode="apply",
+        # in apply mode there is a temporary account, and preflight is looked at again
         also=("*",),
     ),
     Row(
@@ -467,7 +696,8 @@ class Patient:
 
     def values(self) -> dict[str, Any]:
         account = {"name": USER, "password": "env:RUNBOOK_TEST_PASSWORD"}
-        return yaml.safe_load(self.server.sheet.read_text()) | {"test_account": account}
+        # failed logins would slow down the rows that follow; those that are about them allow some
+        return yaml.safe_load(self.server.sheet.read_text()) | {"test_account": account, "failed_logins": 0}
 
     def judge(
         self, section: str, mode: str = "plan", values: dict[str, Any] | None = None, *, canary: bool = False
@@ -577,7 +807,10 @@ def cases() -> list[Any]:
 
 @pytest.mark.live
 @pytest.mark.parametrize(("row", "system"), cases())
-def test_it_is_found_and_nothing_else_is(row: Row, system: str, patients: Callable[[str], Patient]) -> None:
+def test_it_is_found_and_nothing_else_is(
+    row: Row, system: str, patients: Callable[[str], Patient], record_property: Callable[[str, object], None]
+) -> None:
+    record_property("mutation", row.id)
     patient = patients(system)
     try:
         before = patient.baseline(row.judge)
@@ -614,6 +847,16 @@ def mend(patient: Patient, row: Row) -> None:
 def test_afterwards_the_server_is_as_wanted_again(system: str, patients: Callable[[str], Patient]):
     record = patients(system).judge(AUDIT)
     assert record.verdict == "as-wanted", told(record)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.captured], ids=lambda row: row.name)
+def test_what_no_lab_server_can_be_broken_by_names_the_test_that_judges_it(
+    row: Row, record_property: Callable[[str, object], None]
+) -> None:
+    file, name = row.captured
+    record_property("mutation", row.id)
+    record_property("captured", f"tests/{file}::{name}")  # it counts as caught only where that test has passed
+    assert name in (Path(__file__).parents[1] / file).read_text()
 
 
 def test_what_changes_with_a_row_is_a_finding_too():

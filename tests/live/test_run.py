@@ -72,7 +72,7 @@ def curlie(story: Story) -> Story:
     """An account of an owner's own, made past us, with one mail in its Maildir."""
     story.looks.say("useradd -m -s /bin/sh curlie && echo 'curlie:Curl-7-pass!' | chpasswd")
     story.looks.say(
-        "su curlie -c 'mkdir -p ~/Maildir/new ~/Maildir/cur ~/Maildir/tmp; "
+        "su curlie -c 'umask 077; mkdir -p ~/Maildir/new ~/Maildir/cur ~/Maildir/tmp; "
         'printf "Subject: from outside\\n\\nhello curl\\n" >~/Maildir/new/1.1.x\''
     )
     return story

@@ -11,6 +11,12 @@ import pytest
 
 from runbook import lab
 
+OWNERS = "/etc/dovecot/conf.d/20-mine.conf"
+# every file with its rights, time and digest
+FILES = (
+    "cd /etc/dovecot && find . -type f -printf '%p %m %u %T@\\n' | sort && find . -type f -exec sha256sum {} + | sort"
+)
+
 
 def failed(told: Any) -> dict[str, str]:
     """Finding to its message."""
@@ -29,6 +35,13 @@ def upgraded(lab_up: Callable[..., lab.Server], product: Any, looks: Any) -> dic
     # 100 of apt: the package's own script could not start Dovecot
     told["apt"] = server.run("sh /root/upgrade install")
     told["down"] = product.audit(server.name, "--json")
+    # and what an owner's own file of 2.3 does under 2.4
+    say = looks(server).say
+    say(f"printf '# of the owner\\nmail_max_userip_connections = 20\\ndisable_plaintext_auth = yes\\n' >{OWNERS}")
+    told["files"] = say(FILES)
+    told["refused"] = product.run(server.name, "--mode", "apply", "--json")
+    told["files after"] = say(FILES)
+    say(f"sed -i '/^disable_plaintext_auth/d' {OWNERS}")
     told["repaired"] = product.run(server.name, "--mode", "apply", "--json")
     told["again"] = product.run(server.name, "--mode", "apply", "--json")
     told["version"] = looks(server).say("dovecot --version")
@@ -39,7 +52,7 @@ def upgraded(lab_up: Callable[..., lab.Server], product: Any, looks: Any) -> dic
 def test_the_audit_says_before_that_it_would_not_start(upgraded: dict[str, Any]):
     assert upgraded["offered"].json["verdict"] == "failed"
     found = failed(upgraded["offered"])
-    assert list(found) == ["upgrade-ready"]
+    assert list(found) == ["upgrade-ready", "update-pending"]  # what is offered is newer than what runs
     assert "would not start under 2.4" in found["upgrade-ready"]
 
 
@@ -47,6 +60,14 @@ def test_after_the_upgrade_it_does_not_start_and_the_audit_names_the_line(upgrad
     assert "Unknown setting: mail_location" in upgraded["apt"].out
     found = failed(upgraded["down"])
     assert {"configuration-valid", "unit-active", "drop-in-as-written"} <= set(found)
+
+
+def test_a_file_of_the_owners_that_24_refuses_is_named_with_its_line_and_nothing_is_touched(upgraded: dict[str, Any]):
+    assert upgraded["refused"].json["verdict"] == "failed"
+    message = failed(upgraded["refused"])["change-applied"]
+    assert f"{OWNERS} line 3" in message
+    assert "Unknown setting: disable_plaintext_auth" in message
+    assert upgraded["files after"] == upgraded["files"]
 
 
 def test_the_same_sheet_repairs_it(upgraded: dict[str, Any]):

@@ -1,4 +1,4 @@
-"""Test modules of several folders share `canned`, which lies beside this file."""
+"""Test modules of several folders share `canned` and `scripted`, which lie beside this file."""
 
 from __future__ import annotations
 

@@ -22,7 +22,9 @@ name: {SERVER}
 mail_names: [{SERVER}]
 ssh: {{host: 192.0.2.1}}
 """
-_PARAMETERS = "server = None\nmode = 'plan'\nticket = None\nnote = None\nrecord = None\ncanary = False\n"
+_PARAMETERS = (
+    "server = None\nmode = 'plan'\nticket = None\nnote = None\nrecord = None\ncanary = False\nthorough = False\n"
+)
 _OPEN = """\
 from pathlib import Path
 from runbook import record as records

@@ -118,10 +118,10 @@ def test_sections_are_named_in_any_way_and_alone_they_name_the_record(six: Any) 
 
 
 def test_an_audit_is_section_06_in_plan_mode(six: Any) -> None:
-    six.section("06_audit", "print(mode, canary)", "close('as-wanted')")
-    done = six.command("audit", SERVER, "--canary", "--json")
+    six.section("06_audit", "print(mode, canary, thorough)", "close('as-wanted')")
+    done = six.command("audit", SERVER, "--canary", "--thorough", "--json")
     assert [section["name"] for section in json.loads(done.stdout)["sections"]] == ["06_audit"]
-    assert "plan True" in (the_record(six) / "06_audit.ipynb").read_text()
+    assert "plan True True" in (the_record(six) / "06_audit.ipynb").read_text()
 
 
 def test_records_can_lie_elsewhere(six: Any, tmp_path: Path) -> None:

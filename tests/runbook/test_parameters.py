@@ -8,7 +8,7 @@ from mailhost.errors import SheetError
 from mailhost.sheet import KEYS
 from runbook import parameters
 
-EMPTY = dict.fromkeys((*parameters.OWN, *KEYS)) | {"mode": "plan", "canary": False}
+EMPTY = dict.fromkeys((*parameters.OWN, *KEYS)) | {"mode": "plan", "canary": False, "thorough": False}
 SHEET = {"name": "mail.example.com", "mail_names": ["mail.example.com"]}
 
 
@@ -28,7 +28,8 @@ def test_the_keys_of_a_sheet_are_enough():
         ({**SHEET, "mode": False}, "a text is wanted, not bool"),
         ({**SHEET, "mode": None}, '"plan" or "apply" is wanted'),
         ({**SHEET, "ticket": 12345}, "give it by -r"),
-        ({**SHEET, "canary": "yes"}, "True or False is wanted"),
+        ({**SHEET, "canary": "yes"}, "canary: True or False is wanted"),
+        ({**SHEET, "thorough": 1}, "thorough: True or False is wanted"),
         ({**SHEET, "server": "other"}, "they are never merged"),
         ({}, "no server is named"),
         ({"server": "no-such-server-anywhere"}, "no server 'no-such-server-anywhere'"),

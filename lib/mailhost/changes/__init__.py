@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mailhost.changes.base import STALE, Change, undo
-from mailhost.changes.files import ABSENT, FileState, WriteDropIn, WriteFile, forget_old
+from mailhost.changes.files import ABSENT, FileState, IncludeLast, WriteDropIn, WriteFile, forget_old
 from mailhost.changes.firewall import Firewalld, Rule, Ufw
 from mailhost.changes.packages import InstallPackages
 from mailhost.changes.unit import EnableUnit, ReloadUnit, RestartUnit, StartUnit, UnitChange, UnmaskUnit
@@ -15,6 +15,7 @@ __all__ = [
     "EnableUnit",
     "FileState",
     "Firewalld",
+    "IncludeLast",
     "InstallPackages",
     "ReloadUnit",
     "RestartUnit",

@@ -162,12 +162,11 @@ class WriteFile(Change):
 
     def forget(self) -> tuple[Command, ...]:
         """Remove the copy from before."""
-        return (sh('rm -rf "$1"; rmdir "${1%/*}" 2>/dev/null || :', self._keep),)
+        return (_forget(self.path),)
 
     @property
     def _keep(self) -> str:
-        """Where the bytes before are kept: known without asking, so that undo finds it after a crash as well."""
-        return f"{KEPT}/{hashlib.sha256(self.path.encode()).hexdigest()[:16]}"
+        return _kept(self.path)
 
     @property
     def _dirmode(self) -> str:
@@ -180,24 +179,34 @@ def forget_old(*, minutes: int = 60) -> tuple[Command, ...]:
     return (sh(script, KEPT, str(minutes)),)
 
 
+def _kept(path: str) -> str:
+    """Where the bytes before are kept: known without asking, so that undo finds it after a crash as well."""
+    return f"{KEPT}/{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+
+
+def _forget(path: str) -> Command:
+    return sh('rm -rf "$1"; rmdir "${1%/*}" 2>/dev/null || :', _kept(path))
+
+
 def _rights(state: FileState) -> str:
     return f"{state.mode} {state.owner}".strip()
 
 
 # The candidate is judged in a copy of the whole configuration. Includes of absolute paths would lead out of the
 # copy and back to the live files, so they are turned around in it. A file that is missing already today (Red Hat's
-# stock certificate, made at the first start) is not held against the candidate.
+# stock certificate, made at the first start) is not held against the candidate. What is judged comes as a file of
+# its own, or with $3 as the end of one that is there.
 _CANDIDATE = """\
 umask 077
-live=$1 name=$2
+live=$1 name=$2 end=${3:-}
 dir=$(mktemp -d /run/dovecot-runbook.XXXXXX) || exit 1
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 143' HUP INT TERM
 if [ ! -f "$live/dovecot.conf" ]; then echo "there is no $live/dovecot.conf" >&2; exit 1; fi
 cp -a "$live" "$dir/copy" || exit 1
 install -d "$dir/copy/${name%/*}"
-rm -f "$dir/copy/$name"
-cat >"$dir/copy/$name" || exit 1
+[ -n "$end" ] || rm -f "$dir/copy/$name"
+cat >>"$dir/copy/$name" || exit 1
 if found=$(grep -rlE '^[^#]*_file[[:space:]]*=[[:space:]]*<' --include='*.conf' "$dir/copy"); then
     echo "a setting in these files has a '<' before its path, and Dovecot 2.4 would print the private key:" >&2
     echo "$found" | sed "s#^$dir/copy#$live#" >&2
@@ -238,4 +247,94 @@ class WriteDropIn(WriteFile):
         return (guard, sh(_CANDIDATE, live, f"conf.d/{name}", stdin=self.after), write)
 
 
-__all__ = ["ABSENT", "STALE", "FileState", "WriteDropIn", "WriteFile"]
+# A copy with all its attributes gets the new end and takes the place of the file. The drop-in counts as written
+# anew: a run that dies before the restart is made up for by the next one.
+_END = """\
+set -e
+path=$1 keep=$2 dropin=$3
+if [ -L "$path" ]; then echo "$path is a link, so it is somebody else's to write: add these lines there" >&2; exit 1; fi
+umask 077
+install -d -m 0700 "${keep%/*}"
+rm -rf "$keep"
+cp -a "$path" "$keep"
+new=$(mktemp "${path%/*}/.dovecot-runbook.XXXXXX")
+trap 'rm -f "$new"' EXIT
+trap 'exit 143' HUP INT TERM
+cp -a "$path" "$new"
+cat >>"$new"
+if sync --help 2>/dev/null | grep -q -e --data; then sync "$new"; fi
+mv -f "$new" "$path"
+if command -v restorecon >/dev/null; then restorecon "$path"; fi
+if [ -e "$dropin" ]; then touch "$dropin"; fi
+"""
+
+_UNDO_END = (
+    _STATE
+    + """\
+path=$1 before=$2 keep=$3
+now=$(state "$path")
+[ "$now" = "$before" ] && exit 0
+if [ ! -e "$keep" ]; then echo "the copy of $path from before is gone" >&2; exit 1; fi
+if [ "$({ cat "$keep" -; } | sha256sum | cut -c 1-64)" != "$now" ]; then
+    echo "$path was changed by somebody else since: left as it is" >&2
+    exit 75
+fi
+set -e
+new=$(mktemp "${path%/*}/.dovecot-runbook.XXXXXX")
+trap 'rm -f "$new"' EXIT
+trap 'exit 143' HUP INT TERM
+cp -a "$keep" "$new"
+mv -f "$new" "$path"
+rm -f "$keep"
+if command -v restorecon >/dev/null; then restorecon "$path"; fi
+"""
+)
+
+
+@dataclass(frozen=True)
+class IncludeLast(Change):
+    """Give dovecot.conf one more line at its end, which reads our drop-in; every other byte of it stays.
+
+    Its text is never read: it may hold passwords.
+
+    before   SHA-256 of the file as it was looked at
+    end      what is added
+    why      what makes it necessary
+    dropin   our drop-in
+    """
+
+    path: str
+    before: str
+    end: str
+    why: str
+    dropin: str
+
+    @property
+    def title(self) -> str:
+        """What is changed, in a few words."""
+        return f"have {self.path} read our drop-in last"
+
+    def diff(self) -> str:
+        """The new lines, and what they are for."""
+        added = (f"+{line}" for line in self.end.splitlines())
+        return "\n".join([f"  {self.path}: {self.why}", f"+++ {self.path}", "@@ at its end @@", *added])
+
+    def commands(self) -> tuple[Command, ...]:
+        """Guard, candidate, write. A configuration that Dovecot refuses is never installed."""
+        live, _, name = self.path.rpartition("/")
+        return (
+            sh(_GUARD, self.path, self.before),
+            sh(_CANDIDATE, live, name, "end", stdin=self.end.encode()),
+            sh(_END, self.path, _kept(self.path), self.dropin, stdin=self.end.encode()),
+        )
+
+    def undo(self) -> tuple[Command, ...]:
+        """Put back what was there; a file that somebody changed since is left alone."""
+        return (sh(_UNDO_END, self.path, self.before, _kept(self.path), stdin=self.end.encode()),)
+
+    def forget(self) -> tuple[Command, ...]:
+        """Remove the copy from before."""
+        return (_forget(self.path),)
+
+
+__all__ = ["ABSENT", "STALE", "FileState", "IncludeLast", "WriteDropIn", "WriteFile"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mailhost.checks import (
+    benchmark,
     certificate,
     dialogue,
     dovecot,
@@ -10,17 +11,21 @@ from mailhost.checks import (
     firewall,
     listeners,
     log,
+    matrix,
+    offers,
     packages,
     policies,
     preflight,
     reach,
     service,
+    starttls,
     surroundings,
     tls,
     users,
 )
 
 __all__ = [
+    "benchmark",
     "certificate",
     "dialogue",
     "dovecot",
@@ -28,11 +33,14 @@ __all__ = [
     "firewall",
     "listeners",
     "log",
+    "matrix",
+    "offers",
     "packages",
     "policies",
     "preflight",
     "reach",
     "service",
+    "starttls",
     "surroundings",
     "tls",
     "users",

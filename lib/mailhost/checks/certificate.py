@@ -9,7 +9,7 @@ from cryptography import x509
 from mailhost import pki
 from mailhost.finding import Finding
 from mailhost.given import Given
-from mailhost.policy import DEFAULT, Policy
+from mailhost.policy import Policy, shipped
 from mailhost.sheet import Sheet, Tls
 
 _KEY_PROBLEMS = {
@@ -19,8 +19,12 @@ _KEY_PROBLEMS = {
 }
 
 
-def certificate(given: Given | None, want: Sheet, now: datetime, policy: Policy = DEFAULT) -> list[Finding]:
-    """Every finding about certificate, key and chain; none needs the server."""
+def certificate(given: Given | None, want: Sheet, now: datetime, policy: Policy | None = None) -> list[Finding]:
+    """Every finding about certificate, key and chain; none needs the server.
+
+    Without a policy the one that ships is taken.
+    """
+    policy = policy or shipped()
     if want.tls is None or given is None:
         return [
             Finding(

@@ -10,20 +10,8 @@ import re
 from collections.abc import Iterable
 
 from mailhost.finding import Finding, Severity, Status
-from mailhost.parse.dialogue import Reply
+from mailhost.parse.dialogue import needs_tls
 from mailhost.probes.dialogue import Attempt, Dialogue
-
-# The words of Dovecot 2.1 to 2.4 where POP3 has no code of its own for "not without TLS": USER and PASS;
-# AUTH PLAIN under ssl=yes; AUTH PLAIN under ssl=required. [AUTH] is there since 2.2.0.
-_REFUSED = re.compile(
-    r"-ERR (?:\[AUTH\] )?(?:"
-    r"(?:Plaintext |Cleartext )?authentication disallowed on non-secure \(SSL/TLS\) connections\."
-    r"|Plaintext authentication disabled\."
-    r"|Authentication not allowed until SSL/TLS is enabled\."
-    r")",
-    re.IGNORECASE,
-)
-
 
 _CLOSE_CLEARTEXT = (
     "set ssl = required and disable_plaintext_auth = yes (2.4: auth_allow_cleartext = no), apply section 05_secure, "
@@ -99,6 +87,37 @@ def _offered_in_clear(protocol: str, words: tuple[str, ...]) -> list[str]:
     return [f"{word} is offered" for word in (*(w for w in words if w == "USER"), sasl) if word != "SASL"]
 
 
+# USER and AUTH=PLAIN are what mail programs log in with; what leads to TLS has no place behind it.
+_UNDER_TLS = {"pop3": (("USER", "SASL PLAIN"), ("STLS",)), "imap": (("AUTH=PLAIN",), ("STARTTLS", "LOGINDISABLED"))}
+
+
+def capabilities_tls(seen: Iterable[Dialogue]) -> list[Finding]:
+    """``capabilities-tls``: under TLS the ways to log in are offered, and TLS is not offered again."""
+    return [_capabilities_tls(d) for d in seen]
+
+
+def _capabilities_tls(d: Dialogue) -> Finding:
+    words = d.capabilities_after
+    if words is None:
+        return _unknown("capabilities-tls", d)
+    must, may_not = _UNDER_TLS[d.target.protocol]
+    known = {*words, *(f"SASL {one}" for word in words if word.startswith("SASL ") for one in word.split()[1:])}
+    faults = [f"{word} is missing" for word in must if word not in known]
+    faults += [f"{word} is announced" for word in may_not if word in known]
+    if not faults:
+        return _finding("capabilities-tls", d, "pass", actual=" ".join(words))
+    return _finding(
+        "capabilities-tls",
+        d,
+        "fail",
+        severity="medium",
+        actual=" ".join(words),
+        message=f"under TLS {d.target} announces: {'; '.join(faults)}. Mail programs that go by it do not log in, or "
+        "ask for another way.",
+        remedy="look at auth_mechanisms (plain), imap_capability and disable_plaintext_auth in `doveconf -n`.",
+    )
+
+
 def cleartext_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
     """``cleartext-refused``: no login without TLS, per service and address.
 
@@ -112,7 +131,7 @@ def cleartext_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> 
 
 def _refused(d: Dialogue, accepted: list[Dialogue]) -> Finding:
     evidence = tuple(n for c in accepted[:1] for n in c.evidence)
-    listened = [a for a in d.attempts if _listened(d.target.protocol, a)]
+    listened = [a for a in d.attempts if d.took_up(a)]
     if d.target.origin == "loopback":
         return _unknown("cleartext-refused", d, "from its own loopback every connection counts as secured")
     if listened:
@@ -129,7 +148,7 @@ def _refused(d: Dialogue, accepted: list[Dialogue]) -> Finding:
         )
     if not d.attempts or d.error is not None:
         return _unknown("cleartext-refused", d)
-    odd = [a for a in d.attempts if not _is_refusal(d.target.protocol, a.reply)]
+    odd = [a for a in d.attempts if not needs_tls(d.target.protocol, a.reply)]
     if odd:
         return _unknown(
             "cleartext-refused", d, f"this is no refusal that we know: {odd[0].method}: {odd[0].reply.brief}"
@@ -143,29 +162,18 @@ def _refused(d: Dialogue, accepted: list[Dialogue]) -> Finding:
     return _finding("cleartext-refused", d, "pass", actual=_shown(d.attempts[-1]), evidence=evidence)
 
 
-def _listened(protocol: str, attempt: Attempt) -> bool:
-    """Whether the server took the attempt up: by accepting it, or by looking at the password."""
-    if attempt.reply.ok or attempt.reply.key == "AUTHENTICATIONFAILED":
-        return True
-    # POP3 has one code for both; [AUTH] with other words than those of a refusal means that it looked.
-    return protocol == "pop3" and attempt.reply.key == "AUTH" and not _is_refusal(protocol, attempt.reply)
-
-
-def _is_refusal(protocol: str, reply: Reply) -> bool:
-    if protocol == "imap":
-        return reply.status == "NO" and reply.key == "PRIVACYREQUIRED"
-    return _REFUSED.match(reply.raw) is not None
-
-
 def login_accepted(seen: Iterable[Dialogue]) -> list[Finding]:
     """``login-accepted``: the right password is taken and the mailbox opens, per way in."""
     return [_login(d) for d in seen]
 
 
+_TOOK = re.compile(r" \([\d.+ ]+ secs\)\.$")  # how long it took is another each time
+
+
 def _login(d: Dialogue) -> Finding:
     step = "STAT" if d.target.protocol == "pop3" else "SELECT INBOX"
     if d.accepted and d.last is not None and d.mailbox is not None:
-        return _finding("login-accepted", d, "pass", actual=f"{d.last.reply.brief} / {d.mailbox.brief}")
+        return _finding("login-accepted", d, "pass", actual=f"{d.last.reply.brief} / {_TOOK.sub('', d.mailbox.brief)}")
     if d.logged_in and d.last is not None:
         if d.mailbox is None and d.broke not in ("closed", "protocol"):
             return _unknown("login-accepted", d)
@@ -196,32 +204,68 @@ def _login(d: Dialogue) -> Finding:
     )
 
 
-def wrong_password_refused(seen: Iterable[Dialogue]) -> list[Finding]:
+def wrong_password_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
     """``wrong-password-refused``: a wrong password is refused as such, over TLS."""
-    return [_wrong(d) for d in seen]
+    return _rejected("wrong-password-refused", seen, control)
 
 
-def _wrong(d: Dialogue) -> Finding:
+def unknown_user_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
+    """``unknown-user-refused``: a user whom the server does not have is refused, over TLS."""
+    return _rejected("unknown-user-refused", seen, control)
+
+
+def expired_account_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
+    """``expired-account-refused``: the right password of an account that has expired is refused, over TLS."""
+    return _rejected("expired-account-refused", seen, control)
+
+
+# What the server took that it should not have, what follows, and what to look at.
+_TAKEN = {
+    "wrong-password-refused": ("accepts a wrong password", "Anybody can read the mail."),
+    "unknown-user-refused": ("lets in a user whom the server does not have", "Anybody can come in by any name."),
+    "expired-account-refused": ("lets in an account that has expired", "Who has left still reads mail."),
+}
+_LOOK_AT = {
+    "wrong-password-refused": "look at the passdb in `doveconf -n` (static, nopassword) and at /etc/pam.d/dovecot "
+    "(pam_permit).",
+    "unknown-user-refused": "look at passdb and userdb in `doveconf -n` (static, nopassword) and at /etc/pam.d/dovecot "
+    "(pam_permit).",
+    "expired-account-refused": "look at the account lines of /etc/pam.d/dovecot and what they include (pam_unix must "
+    "stand there), and whether a passdb of `doveconf -n` goes round PAM.",
+}
+
+
+def _rejected(check: str, seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
+    accepted = [c for c in control if c.accepted and c.tls is not None]
+    return [_reject(check, d, accepted) for d in seen]
+
+
+def _reject(check: str, d: Dialogue, accepted: list[Dialogue]) -> Finding:
     if d.last is None or (d.error is not None and not d.logged_in):
-        return _unknown("wrong-password-refused", d)
+        return _unknown(check, d)
     if d.logged_in:
+        taken, follows = _TAKEN[check]
         return _finding(
-            "wrong-password-refused",
+            check,
             d,
             "fail",
             severity="critical",
             actual=_shown(d.last),
-            message=f"{d.target} accepts a wrong password ({d.last.reply.brief}). Anybody can read the mail.",
-            remedy="look at the passdb in `doveconf -n` (static, nopassword) and at /etc/pam.d/dovecot (pam_permit).",
+            message=f"{d.target} {taken} ({d.last.reply.brief}). {follows}",
+            remedy=_LOOK_AT[check],
         )
-    expected = "AUTH" if d.target.protocol == "pop3" else "AUTHENTICATIONFAILED"
-    if d.last.reply.key != expected or d.last.method == "USER" or _is_refusal(d.target.protocol, d.last.reply):
+    expected = ("AUTH",) if d.target.protocol == "pop3" else ("AUTHENTICATIONFAILED", *_ALSO.get(check, ()))
+    if d.last.reply.key not in expected or d.last.method == "USER" or needs_tls(d.target.protocol, d.last.reply):
+        return _unknown(check, d, f"it is refused, but not as it should be: {d.last.method}: {d.last.reply.brief}")
+    if not accepted:
         return _unknown(
-            "wrong-password-refused",
-            d,
-            f"it is refused, but not as a wrong password: {d.last.method}: {d.last.reply.brief}",
+            check, d, "it refused, but no right password was accepted in this run, so that it may refuse everybody"
         )
-    return _finding("wrong-password-refused", d, "pass", actual=_shown(d.last))
+    return _finding(check, d, "pass", actual=_shown(d.last), evidence=accepted[0].evidence)
+
+
+# Dovecot says EXPIRED where its passdb tells it so; PAM's word for it arrives as a wrong password.
+_ALSO = {"expired-account-refused": ("EXPIRED", "AUTHORIZATIONFAILED")}
 
 
 def mail_stored_and_read(seen: Iterable[Dialogue]) -> list[Finding]:
@@ -256,25 +300,76 @@ def _stored(d: Dialogue) -> Finding:
     )
 
 
+def session_kept(seen: Iterable[Dialogue]) -> list[Finding]:
+    """``session-kept``: a session that was open before the change answers in the same connection after it.
+
+    ``seen`` are sessions that were held open, and asked by NOOP some time afterwards: without shutdown_clients = no
+    Dovecot ends idle ones at once when it reloads, and all others 5 s later.
+    """
+    return [_kept(d) for d in seen]
+
+
+def _kept(d: Dialogue) -> Finding:
+    if d.error is None and d.answered is not None and d.answered.ok:
+        return _finding("session-kept", d, "pass", actual=f"NOOP: {d.answered.brief}")
+    if not d.accepted and d.broke == "tls":
+        return _finding(
+            "session-kept",
+            d,
+            "skip",
+            actual="no session before the change",
+            message=f"{d.target}: {d.error}. With the certificate of before nobody could log in, so there was no "
+            "session to keep.",
+        )
+    if not d.accepted or (d.error is None and d.answered is None) or d.broke not in ("", "closed"):
+        return _unknown("session-kept", d)
+    said = d.error or (d.answered.brief if d.answered else "")
+    return _finding(
+        "session-kept",
+        d,
+        "fail",
+        severity="high",
+        actual=said,
+        message=f"a session at {d.target} was open before the change and did not outlive it: {said}. Everybody who "
+        "was connected has lost the connection; their programs must log in anew.",
+        remedy="apply section 05_secure, which sets shutdown_clients = no; look at what the unit does on reload "
+        "(`systemctl cat dovecot`, ExecReload= should be `doveadm reload` and no more).",
+    )
+
+
 _TITLES = {
     "greeting": "the service greets in its protocol",
     "capabilities-cleartext": "no login is offered before TLS, and TLS is",
+    "capabilities-tls": "under TLS the ways to log in are offered",
     "cleartext-refused": "a login without TLS is refused",
     "login-accepted": "the right password opens the mailbox",
     "wrong-password-refused": "a wrong password is refused",
+    "unknown-user-refused": "an unknown user is refused",
+    "expired-account-refused": "an expired account is refused",
     "mail-stored-and-read": "mail is stored by IMAP and read back",
+    "session-kept": "open sessions live on",
 }
+_NO = {"pop3": "-ERR [AUTH]", "imap": "NO [AUTHENTICATIONFAILED]"}
 _EXPECTED = {
     "greeting": {"pop3": "+OK ...", "imap": "* OK ..."},
     "capabilities-cleartext": {"pop3": "STLS; no USER, SASL empty", "imap": "STARTTLS LOGINDISABLED"},
+    "capabilities-tls": {"pop3": "USER, SASL PLAIN; no STLS", "imap": "AUTH=PLAIN; no STARTTLS, no LOGINDISABLED"},
     "cleartext-refused": {
         "pop3": "-ERR [AUTH] ... disallowed on non-secure (SSL/TLS) connections.",
         "imap": "NO [PRIVACYREQUIRED]",
     },
     "login-accepted": {"pop3": "+OK, then STAT +OK", "imap": "OK, then SELECT INBOX OK"},
-    "wrong-password-refused": {"pop3": "-ERR [AUTH]", "imap": "NO [AUTHENTICATIONFAILED]"},
+    "wrong-password-refused": _NO,
+    "unknown-user-refused": _NO,
+    "expired-account-refused": _NO,
     "mail-stored-and-read": {"pop3": "read", "imap": "stored, read and removed"},
+    "session-kept": {"pop3": "NOOP +OK in the same session", "imap": "NOOP OK in the same session"},
 }
+
+
+def title(check: str) -> str:
+    """The condition that a finding of this id is about."""
+    return _TITLES[check]
 
 
 def _unknown(check: str, d: Dialogue, reason: str | None = None) -> Finding:
@@ -307,7 +402,7 @@ def _finding(
         title=_TITLES[check],
         status=status,
         severity=severity,
-        subject=str(d.target),
+        subject=str(d.target) if d.mechanism is None else f"{d.target} by {d.mechanism}",
         expected=expected or _EXPECTED[check][d.target.protocol],
         actual=actual,
         message=message,

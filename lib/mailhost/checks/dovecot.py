@@ -15,7 +15,7 @@ from mailhost.finding import Finding, Severity
 from mailhost.sheet import Sheet
 
 _MAIL = ("protocols", "listen", "base_dir", "maildir", "cleartext_refused")
-_TLS = ("ssl", "certificate_path", "key_path", "minimum")
+_TLS = ("ssl", "certificate_path", "key_path", "minimum", "sessions_kept")
 _SERIOUS = frozenset({"ssl", "minimum", "cleartext_refused"})
 _CONSEQUENCE = {
     "protocols": "other protocols are served than the sheet says",
@@ -27,6 +27,7 @@ _CONSEQUENCE = {
     "key_path": "another key is used, and with the wrong one every TLS client is dropped",
     "minimum": "connections may be protected by a TLS version that is broken",
     "cleartext_refused": "passwords may go over the network in clear",
+    "sessions_kept": "a reload, as after each renewal of the certificate, ends everybody's session",
 }
 
 
@@ -73,8 +74,8 @@ def _effective(found: Dovecot, want: Sheet, name: str, target: Settings, speaks:
     shown: dict[str, Any] = {
         "severity": "high" if name in _SERIOUS else "medium",
         "subject": spelled[0],
-        "expected": _text(wish),
-        "actual": "not told" if real is None else _text(real),
+        "expected": _text(wish, name),
+        "actual": "not told" if real is None else _text(real, name),
         "evidence": found.evidence,
     }
     title = f"{spelled[0]} is in force"
@@ -138,7 +139,7 @@ def stands_in(found: Dovecot, spelled: tuple[str, ...]) -> str:
 def is_later(found: Dovecot, line: Line) -> bool:
     """Whether this line is read after our drop-in, and so has the last word."""
     if line.path.endswith("/dovecot.conf"):
-        return (line.name, line.number) in found.layout.later
+        return line.number in {number for _, number in found.layout.later}
     return line.path > found.drop_in_path or any(line.path.endswith(f"/{name}") for name in found.layout.after)
 
 
@@ -289,7 +290,10 @@ def _absent(identity: str, title: str, found: Dovecot, severity: Severity = "med
     return Finding(identity, title, "skip", severity, message="Dovecot is not installed yet", evidence=found.evidence)
 
 
-def _text(value: Any) -> str:
+_WORDS = {"cleartext_refused": ("accepted", "refused"), "sessions_kept": ("yes", "no")}
+
+
+def _text(value: Any, name: str) -> str:
     if isinstance(value, bool):
-        return "refused" if value else "accepted"
+        return _WORDS[name][value]
     return ", ".join(value) if isinstance(value, tuple) else str(value) or "(empty)"

@@ -43,6 +43,22 @@ def overridden_later(found: Dovecot, system: System, want: Sheet, family: Family
     except UnsupportedError as error:
         return [skipped("overridden-later", title, error.what, fact=found)]
     spelled = {name for own in names.values() for name in own}
+    loses = found.layout.loses(spelled)
+    if loses:
+        return [
+            Finding(
+                "overridden-later",
+                title,
+                "skip",
+                "high",
+                expected="nothing, or what the sheet says",
+                actual=loses,
+                message=f"pending 03_configure: {CONFIG}/dovecot.conf would not heed a drop-in, since {loses}. One "
+                "more line at its end will read ours last of all; every other line of it stays.",
+                remedy=f"nothing to do; or add the line `!include_try conf.d/{dropin.NAME}` there yourself.",
+                evidence=found.evidence,
+            )
+        ]
     later = [line for line in found.lines if line.name in spelled and is_later(found, line)]
     # what the last file says is in force already, with our drop-in or without it
     wrong = {each.subject for each in settings_effective(found, system, want, family) if each.status != "pass"}
@@ -161,7 +177,8 @@ def upgrade_ready(offered: Packages, found: Dovecot) -> list[Finding]:
     finding = ("upgrade-ready", "the next upgrade's Dovecot would start")
     after = offered.candidate_upgrade
     if found.version is None or after is None:
-        why = "Dovecot is not installed yet" if found.version is None else "the package manager was not asked, or told"
+        why = f"the package manager did not tell{f' ({offered.untold})' if offered.untold else ''}"
+        why = "Dovecot is not installed yet" if found.version is None else why
         return [skipped(*finding, f"{why}: which version an upgrade brings is not known", fact=offered)]
     now, then = (".".join(version.split(".")[:2]) for version in (found.version, after))
     return [
@@ -174,7 +191,8 @@ def upgrade_ready(offered: Packages, found: Dovecot) -> list[Finding]:
             message=f"the package manager offers Dovecot {after}, and our drop-in is written for {now}: it would not "
             f"start under {then}. From the upgrade on nobody could fetch mail.",
             remedy="upgrade when you are there, and run the runbook in apply mode right after it: it writes the same "
-            "sheet in the new language. Until then `apt-mark hold dovecot-core`.",
+            "sheet in the new language. Until then hold it back: `apt-mark hold dovecot-core`, or exclude=dovecot* in "
+            "/etc/dnf/dnf.conf.",
         )
     ]
 

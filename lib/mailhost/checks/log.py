@@ -25,7 +25,7 @@ def _judge(log: Log, id: str, title: str, lines: list[str], *, low: bool) -> Fin
     else:
         message = f"Dovecot's log cannot be read: {log.problem}. What went wrong there is not known."
         remedy = "give Dovecot a log_path that can be read, or keep a journal."
-    ignored = [row.harmless for row in log.rows if row.harmless]
+    ignored = [row.known for row in log.rows if row.known]
     return judged(
         False if lines else True if log.readable else None,
         id,

@@ -15,6 +15,21 @@ from mailhost.finding import Finding
 from mailhost.names import Resolved, is_address
 from mailhost.sheet import PORTS, Sheet
 
+# Who else serves mail, and how to go on: the mail of its users is what they would miss.
+_COURIER = "`systemctl disable courier-imap courier-imap-ssl courier-pop courier-pop-ssl`, then `systemctl stop` with "
+_COURIER += "the same names. Its mail lies in Maildirs, which Dovecot reads as they are (see maildir in the sheet); "
+_COURIER += "POP3 clients may fetch what they have left on the server once more."
+_CYRUS = "its mail is kept in a form of its own: copy it over IMAP first (imapsync, or `doveadm backup` with imapc), "
+_CYRUS += "then disable and stop cyrus-imapd."
+_CONTAINER = "`docker ps` shows which one publishes the port: stop it, or give it another port."
+_OTHERS = {
+    "couriertcpd": ("Courier", _COURIER),
+    "cyrmaster": ("Cyrus", _CYRUS),
+    "cyrus-master": ("Cyrus", _CYRUS),
+    "docker-proxy": ("a container", _CONTAINER),
+    "conmon": ("a container", _CONTAINER),
+}
+
 
 def names(answers: Mapping[str, Resolved], system: System, sheet: Sheet, reached: str = "") -> list[Finding]:
     """Each mail name leads to this server.
@@ -70,6 +85,8 @@ def ports(listeners: Listeners, sheet: Sheet | None = None) -> list[Finding]:
             continue
         foreign = [row for row in listeners.mail if row.port == port and not row.dovecot]
         who = some([f"{row.program or 'an unknown program'} (process {row.pid or '?'})" for row in foreign])
+        what, known = next((_OTHERS[row.program] for row in foreign if row.program in _OTHERS), ("", ""))
+        plain = f"stop and disable that program, or move it; `netstat -tlpn | grep :{port}` shows it."
         mine = any(row.port == port for row in listeners.mail)
         findings.append(
             judged(
@@ -80,12 +97,10 @@ def ports(listeners: Listeners, sheet: Sheet | None = None) -> list[Finding]:
                 subject=str(port),
                 expected="free, or Dovecot",
                 actual=who or ("not known" if not listeners.known else "Dovecot" if mine else "free"),
-                message=f"port {port} is held by {who}: Dovecot could not start."
+                message=f"port {port} is held by {who}{f', which is {what}' if what else ''}: Dovecot could not start."
                 if foreign
                 else "neither netstat nor ss is there: who holds the port is not known.",
-                remedy=f"stop and disable that program, or move it; `netstat -tlpn | grep :{port}` shows it."
-                if foreign
-                else "install iproute2 (ss) or net-tools (netstat).",
+                remedy=(known or plain) if foreign else "install iproute2 (ss) or net-tools (netstat).",
                 severity="critical",
                 blocking=True,
             )
@@ -194,6 +209,12 @@ def bans(bans: Bans, sheet: Sheet) -> list[Finding]:
             )
         )
     return findings
+
+
+def allowance(bans: Bans) -> int | None:
+    """How many failed logins this machine may make before somebody bans it; None where nobody does."""
+    limits = [row.limit - 1 for row in bans.rows if row.limit is not None and not _covers(row.ignored, bans.client)]
+    return max(0, min(limits)) if limits else None
 
 
 def _covers(networks: tuple[str, ...], client: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from mailhost.finding import Finding, Severity, Status
+from mailhost.policy import LEVELS, Level, Policy, shipped
 from mailhost.probes.certificate import Certificate
 from mailhost.probes.tls import TlsSeen
 from mailhost.sheet import Sheet
@@ -30,6 +31,7 @@ def served(seen: Iterable[TlsSeen], want: Sheet, intended: Sequence[str], *, now
         *verified(results),
         *names(results, want),
         *dates(results, now=now),
+        *strength(results, shipped()),
     ]
 
 
@@ -102,8 +104,9 @@ def _certificate(s: TlsSeen, intended: Sequence[str]) -> Finding:
         actual=actual,
         message=f"{s.target} serves another certificate than the sheet's: {s.leaf.subject}, issued by {s.leaf.issuer}, "
         f"until {s.leaf.not_after:%Y-%m-%d}. Users see the old or a wrong one.",
-        remedy="apply section 05_secure (it installs the certificate and has Dovecot load it); look for a local_name "
-        "or protocol block with a certificate of its own (`doveconf -n`), and for a proxy in front of the port.",
+        remedy="apply section 05_secure, or 07_renew_certificate, which only reloads (both install the certificate and "
+        "have Dovecot load it); look for a local_name or protocol block with a certificate of its own "
+        "(`doveconf -n`), and for a proxy in front of the port.",
     )
 
 
@@ -272,6 +275,49 @@ def _dates(s: TlsSeen, now: datetime) -> Finding:
     )
 
 
+def strength(seen: Iterable[TlsSeen], policy: Policy) -> list[Finding]:
+    """``served-strength``: no certificate that is served has a weak key or signature."""
+    return [_strength(s, policy) for s in seen]
+
+
+def _strength(s: TlsSeen, policy: Policy) -> Finding:
+    if not s.chain:
+        return _unknown("served-strength", s)
+    # nobody checks a root's signature of itself: clients have it, or do not trust it
+    judged = [(c, *_weakness(c, policy, signed=not c.self_issued or c is s.leaf)) for c in s.chain]
+    expected = f"RSA from {policy.rsa_bits} bits or a curve from {policy.ec_bits}, signed with SHA-2"
+    actual = "; ".join(f"{c.subject}: {c.key}, {c.signature or 'a signature with its own hash'}" for c in s.chain)
+    weak = [f"{c.subject} has {fault}" for c, fault, _ in judged if fault]
+    if not weak:
+        return _finding("served-strength", s, "pass", expected=expected, actual=actual)
+    high = any(fault and level == "insufficient" for _, fault, level in judged)
+    return _finding(
+        "served-strength",
+        s,
+        "fail",
+        severity="high" if high else "low",
+        expected=expected,
+        actual=actual,
+        message=f"at {s.target} {'; '.join(weak)}. Today's clients refuse it, and it can be forged."
+        if high
+        else f"at {s.target} {'; '.join(weak)}. It is to be phased out.",
+        remedy="get a certificate with an RSA key of 2048 bits or more, or a P-256 key, signed with SHA-256; name it "
+        "in the sheet and apply section 05_secure.",
+    )
+
+
+def _weakness(certificate: Certificate, policy: Policy, *, signed: bool) -> tuple[str, Level]:
+    """What is weak about a certificate, and how the policy calls that; empty when nothing is."""
+    least = {"RSA": policy.rsa_bits, "EC": policy.ec_bits, "Ed25519": 0, "Ed448": 0}
+    kind = certificate.key.split()[0]
+    if kind not in least or certificate.key_bits < least[kind]:
+        return f"a weak key ({certificate.key})", "insufficient"
+    level = policy.signature(certificate.signature or "none")
+    if signed and level in LEVELS[2:]:
+        return f"a weak signature ({certificate.signature})", level
+    return "", level
+
+
 _TITLES = {
     "tls-handshake": "TLS shakes hands",
     "tls-version": "the TLS version is recent enough",
@@ -280,6 +326,7 @@ _TITLES = {
     "served-verified": "the certificate is verified with the root and the name",
     "served-names": "the certificate bears the names that users type",
     "served-dates": "the certificate is valid and has time left",
+    "served-strength": "keys and signatures of what is served are strong enough",
 }
 
 

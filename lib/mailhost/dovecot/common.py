@@ -15,6 +15,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "certificate_path": ("ssl_cert",),
     "key_path": ("ssl_key",),
     "cleartext_refused": ("disable_plaintext_auth",),
+    "sessions_kept": ("shutdown_clients",),
 }
 
 
@@ -56,7 +57,20 @@ def tls(settings: Settings, minimum: tuple[str, ...]) -> tuple[str, ...]:
     lines += minimum
     if settings.cleartext_refused is not None:
         lines.append(f"disable_plaintext_auth = {'yes' if settings.cleartext_refused else 'no'}")
-    return tuple(lines)
+    return (*lines, *sessions(settings))
+
+
+def sessions(settings: Settings) -> tuple[str, ...]:
+    """The line that lets sessions outlive a reload, in every version."""
+    return (
+        () if settings.sessions_kept is None else (f"shutdown_clients = {'no' if settings.sessions_kept else 'yes'}",)
+    )
+
+
+def kept(asked: tuple[Row, ...]) -> bool | None:
+    """Whether sessions outlive a reload."""
+    ended = yes(told(asked, "shutdown_clients"))
+    return None if ended is None else not ended
 
 
 def read(asked: tuple[Row, ...], *, minimum: str | None) -> Settings:
@@ -72,6 +86,7 @@ def read(asked: tuple[Row, ...], *, minimum: str | None) -> Settings:
         key_path=_path(told(asked, "ssl_key")),
         minimum=minimum,
         cleartext_refused=yes(told(asked, "disable_plaintext_auth")),
+        sessions_kept=kept(asked),
     )
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mailhost.dovecot import dropin
 
 _INCLUDE = re.compile(r"!include(?:_try)?\s+(?P<path>\S+)")
-_SETTING = re.compile(r"(?P<name>[a-z_]+)\s*[={]")
+_SETTING = re.compile(r"(?P<name>[a-z_]+)\s*=")
+_SECTION = re.compile(r"(?P<name>[^{=]*[^{=\s])\s*\{$")
+# Stands at the end of a dovecot.conf that has settings of its own behind conf.d. The empty line also ends a last line
+# that has no end.
+LAST = f"""
+# Read last, so that the sheet's settings win over those above (dovecot-runbook).
+!include_try conf.d/{dropin.NAME}
+"""
 
 
 @dataclass(frozen=True)
 class Include:
-    """One line of dovecot.conf that matters for the order: an include, or a setting's name without its value."""
+    """One line of dovecot.conf that matters for the order: an include, a setting's name, or a brace."""
 
     number: int
     text: str
@@ -35,6 +43,13 @@ class Layout:
     later: tuple[tuple[str, int], ...] = ()
     after: tuple[str, ...] = ()
 
+    def loses(self, names: set[str]) -> str:
+        """Why a drop-in with these settings would have no effect, or not all of it; empty when it has."""
+        if not self.included:
+            return f"it does not include conf.d/{dropin.NAME}"
+        later = [f"{name} (line {number})" for name, number in self.later if name in names]
+        return f"it sets {', '.join(later)} after it has read conf.d" if later else ""
+
 
 def layout(lines: tuple[Include, ...]) -> Layout:
     """The order out of dovecot.conf's own lines.
@@ -47,12 +62,25 @@ def layout(lines: tuple[Include, ...]) -> Layout:
     named = tuple(found for line in lines if (found := _included(line.text)))
     if not reads_ours:
         return Layout(included=False, named=named)
-    rest = [line for line in lines if line.number > reads_ours[-1].number]
+    last = reads_ours[-1].number
     return Layout(
         named=named,
-        later=tuple((match["name"], line.number) for line in rest if (match := _SETTING.match(line.text))),
-        after=tuple(found for line in rest if (found := _included(line.text))),
+        later=tuple((name, number) for name, number in _settings(lines) if number > last),
+        after=tuple(found for line in lines if line.number > last and (found := _included(line.text))),
     )
+
+
+def _settings(lines: tuple[Include, ...]) -> Iterator[tuple[str, int]]:
+    """Each setting by its full name: ``cert_file`` inside of ``ssl_server`` is ssl_server_cert_file."""
+    inside: list[str] = []
+    for line in lines:
+        if match := _SECTION.match(line.text):
+            inside.append(match["name"])
+            yield "_".join(inside), line.number
+        elif line.text.startswith("}"):
+            del inside[-1:]
+        elif match := _SETTING.match(line.text):
+            yield "_".join([*inside, match["name"]]), line.number
 
 
 def _included(text: str) -> str | None:

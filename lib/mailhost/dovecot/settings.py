@@ -18,6 +18,7 @@ class Settings:
 
     maildir     ``~/Maildir`` when both the mail and the inbox lie there; read from another set-up, its own words
     ssl         ``no``, ``yes`` or ``required``
+    sessions_kept   whether sessions outlive a reload; by default Dovecot ends each of them within seconds
     minimum     the oldest protocol that is spoken: ``TLSv1.2``, ``TLSv1.3``, or the server's own words
     """
 
@@ -30,6 +31,7 @@ class Settings:
     key_path: str | None = None
     minimum: str | None = None
     cleartext_refused: bool | None = None
+    sessions_kept: bool | None = None
 
 
 class Dialect(Protocol):
@@ -81,6 +83,7 @@ def wanted(want: Sheet, family: Family, *, ipv6: bool) -> Settings:
         key_path=key,
         minimum=want.tls.minimum if want.tls else "TLSv1.2",
         cleartext_refused=True,
+        sessions_kept=True,
     )
 
 

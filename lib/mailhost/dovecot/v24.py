@@ -21,7 +21,12 @@ NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "key_path": ("ssl_server_key_file",),
         "minimum": ("ssl_min_protocol",),
         "cleartext_refused": ("auth_allow_cleartext",),
+        "sessions_kept": ("shutdown_clients",),
     }
+)
+# How they are called inside of `ssl_server { }`, where packages and people often put them.
+IN_SECTION: Mapping[str, str] = MappingProxyType(
+    {"cert_file": "ssl_server_cert_file", "key_file": "ssl_server_key_file"}
 )
 
 
@@ -53,7 +58,7 @@ def tls(settings: Settings) -> tuple[str, ...]:
         lines.append(f"ssl_min_protocol = {settings.minimum}")
     if settings.cleartext_refused is not None:
         lines.append(f"auth_allow_cleartext = {'no' if settings.cleartext_refused else 'yes'}")
-    return tuple(lines)
+    return (*lines, *common.sessions(settings))
 
 
 def read(asked: tuple[Row, ...], changed: tuple[Row, ...]) -> Settings:
@@ -70,6 +75,7 @@ def read(asked: tuple[Row, ...], changed: tuple[Row, ...]) -> Settings:
         key_path=_server_file(asked, changed, "key_file"),
         minimum=told(asked, "ssl_min_protocol"),
         cleartext_refused=None if cleartext is None else not cleartext,
+        sessions_kept=common.kept(asked),
     )
 
 

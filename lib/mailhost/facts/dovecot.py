@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mailhost.dovecot import DIALECTS, dropin
+from mailhost.dovecot import DIALECTS, dropin, v24
 from mailhost.dovecot.layout import Include, Layout, layout
 from mailhost.dovecot.settings import Settings, values
 from mailhost.families import Family
@@ -45,7 +45,7 @@ STOCK_CERTIFICATES = frozenset(
 
 @dataclass(frozen=True)
 class Line:
-    """Where a setting stands: for telling a person which line to look at."""
+    """Where a setting stands: for telling a person which line to look at. ``name`` is its full one."""
 
     path: str
     number: int
@@ -142,7 +142,7 @@ _TIME = '[ -e "$1" ] || exit 0; stat -c %Y "$1"'
 # names only: dovecot.conf may hold passwords as values
 _LAYOUT = """\
 [ -r "$1" ] || exit 0
-grep -nE '^[[:space:]]*(!include|[a-z_]+[[:space:]]*(=|[{]))' "$1" | sed 's/=.*/=/'
+grep -nE '^[[:space:]]*(!include|[^#]*[{][[:space:]]*$|[}]|[a-z_]+[[:space:]]*=)' "$1" | sed 's/=.*/=/'
 """
 # where it runs when a broken configuration does not tell; /var/run is the same folder
 _BASE = "/run/dovecot"
@@ -152,7 +152,8 @@ _ACTIVE = 'systemctl is-active "$1" || :'
 
 def _commands(sheet: Sheet, family: Family | None) -> Mapping[str, Command]:
     del sheet
-    names = sorted({*_TOLD, *(name for dialect in DIALECTS for own in dialect.NAMES.values() for name in own)})
+    spoken = (name for dialect in DIALECTS for own in dialect.NAMES.values() for name in own)
+    names = sorted({*_TOLD, *v24.IN_SECTION, *spoken})
     anchored = rf"^[[:space:]]*({'|'.join(names)})[[:space:]]*[={{]"
     asked = {
         f"asked {dialect.VERSION}": sh(
@@ -230,7 +231,10 @@ def _digest(line: str) -> tuple[str, str]:
 
 def _line(line: str) -> Line | None:
     match = re.match(r"(?P<path>[^:]+):(?P<number>\d+):\s*(?P<text>(?P<name>[a-z_]+).*)", line)
-    return Line(match["path"], int(match["number"]), match["name"], match["text"].strip()) if match else None
+    if match is None:
+        return None
+    name = v24.IN_SECTION.get(match["name"], match["name"])
+    return Line(match["path"], int(match["number"]), name, match["text"].strip())
 
 
 def _include(line: str) -> Include:

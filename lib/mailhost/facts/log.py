@@ -42,13 +42,13 @@ class Line:
     """One line of the log.
 
     level      ``panic``, ``fatal``, ``error`` or ``warning``
-    harmless   why it may be ignored; empty when it may not
+    known      why it is known to be harmless; empty when it is not
     """
 
     level: str
     text: str
     source: str
-    harmless: str = ""
+    known: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class Log(Fact):
     @property
     def errors(self) -> tuple[Line, ...]:
         """Panics, fatal and other errors that are not known to be harmless."""
-        return tuple(row for row in self.rows if row.level != "warning" and not row.harmless)
+        return tuple(row for row in self.rows if row.level != "warning" and not row.known)
 
     @property
     def warnings(self) -> tuple[Line, ...]:
         """Warnings that are not known to be harmless."""
-        return tuple(row for row in self.rows if row.level == "warning" and not row.harmless)
+        return tuple(row for row in self.rows if row.level == "warning" and not row.known)
 
 
 def _commands(family: Family | None, epoch: int) -> dict[str, Command]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -29,6 +30,12 @@ for package in "$@"; do rpm -q "$package" >/dev/null 2>&1 || missing="$missing $
 [ -n "$missing" ] || exit 0
 if command -v dnf >/dev/null 2>&1; then dnf -q list --available $missing; else yum -q list available $missing; fi
 """
+# From the package lists that are there (-C): an audit neither fetches new ones nor waits for a mirror.
+_UPGRADE = """\
+if command -v dnf >/dev/null 2>&1; then dnf -q -C list --upgrades "$1"; else yum -q -C list updates "$1"; fi
+"""
+# dnf and yum end with 1 both for this and for an error.
+_NONE = re.compile(r"no matching packages", re.IGNORECASE)
 # Both package managers hold POSIX locks while they work, and the kernel lists these with their inodes.
 _LOCKS = """\
 for file in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/lib/rpm/.rpm.lock; do
@@ -51,6 +58,7 @@ class Packages(Fact):
     needed       the packages that serve the sheet's protocols
     installed    package to its version
     upgrade      the version of Dovecot's first package that the package manager would install now; None when not told
+    untold       why it is not told, in the package manager's own words
     candidates   package that is not installed to the version that could be; None when there is none
     reason       why a candidate is not known, in the package manager's own words; empty when all are
     locked_by    who keeps the package manager busy right now; empty when nobody does
@@ -60,6 +68,7 @@ class Packages(Fact):
     installed: Mapping[str, str] = field(default_factory=dict)
     candidates: Mapping[str, str | None] = field(default_factory=dict)
     upgrade: str | None = None
+    untold: str = ""
     reason: str = ""
     locked_by: str = ""
 
@@ -99,6 +108,14 @@ def _commands(sheet: Sheet, family: Family | None) -> dict[str, Command]:
     return commands
 
 
+def _with_upgrade(sheet: Sheet, family: Family | None) -> dict[str, Command]:
+    """What an audit asks besides: apt has told it already, dnf takes a second of its own."""
+    commands = _commands(sheet, family)
+    if family is not None and family.manager != "apt":
+        commands["upgrade"] = sh(_UPGRADE, family.needed(tuple(sheet.protocols))[0], ok=None)
+    return commands
+
+
 def read(results: Mapping[str, Result]) -> Packages:
     """Installed and candidate versions; a manager that fails is a candidate of None with its reason."""
     if not results:
@@ -116,6 +133,7 @@ def read(results: Mapping[str, Result]) -> Packages:
         said = results["dnf"]
         offered = packages.dnf_list(said.stdout)
         why = ""
+    upgrade, untold = _upgrade(results["upgrade"], needed[0], installed) if "upgrade" in results else (None, "")
     missing = [name for name in needed if name not in installed]
     candidates = {name: offered.get(name) for name in missing}
     unknown = [name for name, version in candidates.items() if version is None]
@@ -124,10 +142,20 @@ def read(results: Mapping[str, Result]) -> Packages:
         needed=needed,
         installed={name: version for name, version in installed.items() if name in needed},
         candidates=candidates,
-        upgrade=offered.get(needed[0]) if needed else None,
+        upgrade=upgrade or (offered.get(needed[0]) if needed else None),
+        untold=untold,
         reason=(why or told) if unknown else "",
         locked_by=packages.lock_holder(results["locks"].stdout),
     )
 
 
+def _upgrade(said: Result, package: str, installed: Mapping[str, str]) -> tuple[str | None, str]:
+    """The version that an upgrade brings, or why it is not known; no upgrade leaves the one that is there."""
+    brings = packages.dnf_list(said.stdout).get(package)
+    if brings is None and (said.code == 0 or _NONE.search(said.stdout + said.stderr)):
+        brings = installed.get(package)
+    return brings, "" if brings else said.stderr.strip()[-200:]
+
+
 query: Query[Packages] = Query("packages", "Dovecot's packages", _commands, read)
+query_with_upgrade: Query[Packages] = Query("packages", "Dovecot's packages", _with_upgrade, read)

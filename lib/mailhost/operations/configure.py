@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from mailhost.changes import Change, FileState, RestartUnit, StartUnit, WriteDropIn
+from mailhost.changes import Change, FileState, IncludeLast, RestartUnit, StartUnit, WriteDropIn
 from mailhost.dovecot import DIALECTS, dropin
+from mailhost.dovecot.layout import LAST
 from mailhost.dovecot.settings import Dialect, Settings, wanted
 from mailhost.errors import UnsupportedError
-from mailhost.facts.dovecot import Dovecot
+from mailhost.facts.dovecot import CONFIG, Dovecot
 from mailhost.facts.service import Service
 from mailhost.facts.system import System
 from mailhost.families import Family
@@ -19,7 +20,7 @@ def configure(  # noqa: PLR0917  # what is first, then what should be: the order
     """Write the block "mail" of our drop-in and have Dovecot run with it.
 
     The block "tls" is kept where TLS is set up; elsewhere it is the guide's temporary ``ssl = no``, with logins in
-    clear refused from outside all the same. Raises UnsupportedError where a drop-in would not be read last.
+    clear refused from outside all the same. Raises UnsupportedError where there is no dovecot.conf to read it.
     """
     old = dropin.split(dovecot.drop_in or "")
     target = wanted(want, family, ipv6=system.ipv6)
@@ -38,10 +39,11 @@ def _in(dialect: Dialect, tls: tuple[str, ...], target: Settings) -> tuple[str, 
 
 
 def settle(dovecot: Dovecot, service: Service, blocks: dropin.Blocks, want: Sheet, family: Family) -> list[Change]:
-    """Write the drop-in when it is another, then start what is down and restart what runs with the old one."""
-    _read_last(dovecot, blocks)
+    """Write the drop-in when it is another, have it read last; start what is down, restart what runs with the old."""
+    last = _read_last(dovecot, blocks)
     text = dropin.render(blocks, sheet=want.name)
-    if text == dovecot.drop_in:
+    changed = text != dovecot.drop_in
+    if not changed and not last:
         if not service.running:
             return [StartUnit(family.unit)]
         return (
@@ -52,7 +54,8 @@ def settle(dovecot: Dovecot, service: Service, blocks: dropin.Blocks, want: Shee
     content = None if dovecot.drop_in is None else dovecot.drop_in.encode("utf-8", "surrogateescape")
     before = FileState(dovecot.drop_in_digest, content=content)
     act = RestartUnit(family.unit, "its settings change") if service.running else StartUnit(family.unit)
-    return [WriteDropIn(dovecot.drop_in_path, before, text.encode()), act]
+    write = [WriteDropIn(dovecot.drop_in_path, before, text.encode())] if changed else []
+    return [*write, *last, act]
 
 
 def _older(service: Service, dovecot: Dovecot) -> bool:
@@ -60,19 +63,18 @@ def _older(service: Service, dovecot: Dovecot) -> bool:
     return None not in (service.started, dovecot.drop_in_time) and (dovecot.drop_in_time or 0) > (service.started or 0)
 
 
-def _read_last(dovecot: Dovecot, blocks: dropin.Blocks) -> None:
-    """Refuse a layout in which settings of dovecot.conf itself win over every drop-in."""
+def _read_last(dovecot: Dovecot, blocks: dropin.Blocks) -> list[Change]:
+    """One more line of dovecot.conf, where its own settings would win over every drop-in."""
     ours = {line.partition(" = ")[0] for line in (*blocks.mail, *blocks.tls)}
-    later = [f"{name} (line {number})" for name, number in dovecot.layout.later if name in ours]
-    if not dovecot.installed or (dovecot.layout.included and not later):
-        return
-    why = (
-        f"it sets {', '.join(later)} after it has read conf.d"
-        if dovecot.layout.included
-        else "it does not include conf.d/*.conf"
-    )
-    raise UnsupportedError(
-        f"/etc/dovecot/dovecot.conf would not heed our drop-in: {why}",
-        follows="the settings would have no effect; nothing was changed.",
-        remedy=f"add `!include_try conf.d/{dropin.NAME}` as the last line of /etc/dovecot/dovecot.conf, run it again.",
-    )
+    why = dovecot.layout.loses(ours) if dovecot.installed else ""
+    if not why:
+        return []
+    path = f"{CONFIG}/dovecot.conf"
+    digest = dict(dovecot.files).get(path)
+    if digest is None:
+        raise UnsupportedError(
+            f"there is no {path}, so no drop-in is ever read",
+            follows="the settings would have no effect; nothing was changed.",
+            remedy="put the package's own file back, then run it again.",
+        )
+    return [IncludeLast(path, digest, LAST, why, dovecot.drop_in_path)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mailhost import pki
 from mailhost.changes import Change, FileState, ReloadUnit, WriteFile
 from mailhost.dovecot import dropin
@@ -34,32 +36,54 @@ def secure(  # noqa: PLR0917  # what is first, then what should be: the order of
     """
     if pair is None:  # the checks over the sheet's files say why; nothing could be served with it
         return []
-    certificate_path, key_path = certificate_paths(want, family)
-    changes: list[Change] = []
-    if _differs(files.certificate, pair.fullchain_pem, CERTIFICATE_MODE):
-        changes.append(
-            WriteFile(
-                certificate_path,
-                _state(files.certificate),
-                pair.fullchain_pem,
-                CERTIFICATE_MODE,
-                OWNER,
-                about=_about(pair),
-            )
-        )
-    if _differs(files.key, pair.key_pem, KEY_MODE):
-        changes.append(WriteFile(key_path, _state(files.key), pair.key_pem, KEY_MODE, OWNER, secret=True))
+    changes: list[Change] = [*_install(files, pair, want, family)]
     target = wanted(want, family, ipv6=True)
     blocks = dropin.Blocks(dropin.split(dovecot.drop_in or "").mail, dialect.tls(target))
     settled = settle(dovecot, service, blocks, want, family)
-    contents = any(change.before.digest != change.digest for change in changes if isinstance(change, WriteFile))
     if settled:
         return [*changes, *settled]
-    if contents:
-        return [*changes, ReloadUnit(family.unit, "certificate or key change")]
-    if served is not None and served != pair.fingerprint:
-        return [*changes, ReloadUnit(family.unit, "it still serves another certificate")]
+    return [*changes, *_reload(changes, pair, family, () if served is None else (served,))]
+
+
+def renew(
+    files: CertificateFiles, pair: pki.Pair | None, want: Sheet, family: Family, *, served: Iterable[str] = ()
+) -> list[Change]:
+    """Install a new certificate and have Dovecot read it, by a reload and never a restart: connections stay.
+
+    Settings are left alone. ``served`` are the fingerprints that clients get now: where one of them is another than
+    the new one's although the files are right, a reload never came and is made up for.
+    """
+    if pair is None:
+        return []
+    changes = _install(files, pair, want, family)
+    return [*changes, *_reload(changes, pair, family, served)]
+
+
+def is_secured(dovecot: Dovecot, want: Sheet, family: Family) -> bool:
+    """Whether Dovecot runs with mandatory TLS and reads certificate and key where the sheet has them."""
+    real = dovecot.settings
+    told = (real.certificate_path, real.key_path)
+    return dovecot.serves_tls and real.ssl == "required" and told == certificate_paths(want, family)
+
+
+def _install(files: CertificateFiles, pair: pki.Pair, want: Sheet, family: Family) -> list[WriteFile]:
+    certificate_path, key_path = certificate_paths(want, family)
+    changes = []
+    if _differs(files.certificate, pair.fullchain_pem, CERTIFICATE_MODE):
+        about, state = _about(pair), _state(files.certificate)
+        changes.append(WriteFile(certificate_path, state, pair.fullchain_pem, CERTIFICATE_MODE, OWNER, about=about))
+    if _differs(files.key, pair.key_pem, KEY_MODE):
+        changes.append(WriteFile(key_path, _state(files.key), pair.key_pem, KEY_MODE, OWNER, secret=True))
     return changes
+
+
+def _reload(changes: Iterable[Change], pair: pki.Pair, family: Family, served: Iterable[str]) -> list[Change]:
+    """A reload where contents change, or where something else than the pair is served."""
+    if any(change.before.digest != change.digest for change in changes if isinstance(change, WriteFile)):
+        return [ReloadUnit(family.unit, "certificate or key change")]
+    if any(fingerprint != pair.fingerprint for fingerprint in served):
+        return [ReloadUnit(family.unit, "it still serves another certificate")]
+    return []
 
 
 def _differs(file: File, content: bytes, mode: str) -> bool:

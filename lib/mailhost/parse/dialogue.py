@@ -18,6 +18,16 @@ _LITERAL = re.compile(r"\{(\d{1,12})\+?\}$")
 _CAPABILITY = re.compile(r"^(?:\* |.*\[)CAPABILITY ([^\]]*)\]?", re.IGNORECASE)
 _EXISTS = re.compile(r"^\* (\d{1,10}) EXISTS$", re.IGNORECASE)
 _STAT = re.compile(r"^(\d{1,10}) (\d{1,19})\b")
+# The words of Dovecot 2.1 to 2.4 where POP3 has no code of its own for "not without TLS": USER and PASS;
+# AUTH PLAIN under ssl=yes; AUTH PLAIN under ssl=required. [AUTH] is there since 2.2.0.
+_NEEDS_TLS = re.compile(
+    r"-ERR (?:\[AUTH\] )?(?:"
+    r"(?:Plaintext |Cleartext )?authentication disallowed on non-secure \(SSL/TLS\) connections\."
+    r"|Plaintext authentication disabled\."
+    r"|Authentication not allowed until SSL/TLS is enabled\."
+    r")",
+    re.IGNORECASE,
+)
 _FETCH = re.compile(r"^\* \d{1,10} FETCH ", re.IGNORECASE)
 
 
@@ -67,6 +77,13 @@ def _reply(found: re.Match[str] | None, line: str) -> Reply | None:
     if found is None:
         return None
     return Reply(found["status"].upper(), (found["code"] or "").upper(), (found["text"] or "").strip(), line)
+
+
+def needs_tls(protocol: str, reply: Reply) -> bool:
+    """Whether the reply refuses a login for want of TLS: by its code, or in POP3 by each version's words."""
+    if protocol == "imap":
+        return reply.status == "NO" and reply.key == "PRIVACYREQUIRED"
+    return _NEEDS_TLS.match(reply.raw) is not None
 
 
 def pop3_capabilities(lines: Iterable[str]) -> tuple[str, ...]:

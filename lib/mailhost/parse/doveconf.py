@@ -60,3 +60,26 @@ def _unquoted(value: str) -> str:
 
 def _is_empty(found: list[Row], n: int) -> bool:
     return n + 1 == len(found) or found[n + 1].section[: len(found[n].section)] != found[n].section
+
+
+def blocks(text: str, kind: str) -> tuple[tuple[str, tuple[Row, ...]], ...]:
+    """Each outermost section of a kind, as ``passdb``: its name (empty up to 2.3) and its rows, the section left off.
+
+    Up to 2.3 several sections bear the same heading: these stay apart here.
+    """
+    found: list[tuple[str, tuple[Row, ...]]] = []
+    lines: list[str] = []
+    depth = 0
+    for raw in text.splitlines():
+        line = raw.strip()
+        opens, closes = line.endswith("{") and not line.startswith("#"), line == "}"
+        depth += opens
+        if depth:
+            lines.append(line)
+        depth -= closes
+        if closes and depth == 0 and lines:
+            heading, _, name = lines[0].removesuffix("{").strip().partition(" ")
+            if heading == kind:
+                found.append((name.strip(), rows("\n".join(lines[1:-1]))))
+            lines = []
+    return tuple(found)

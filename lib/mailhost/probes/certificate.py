@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
@@ -16,7 +17,8 @@ class Certificate:
 
     names      subject alternative names, DNS names and addresses
     key        as in ``RSA 2048`` or ``EC secp256r1``; key_bits is its size
-    signature  the hash it was signed with, in lower case; empty for schemes that name none
+    signature  the hash it was signed with, in lower case; empty for schemes that name none, and the scheme's
+               number (OID) for one that is not known
     sha256     its fingerprint, lower-case hex without colons
     """
 
@@ -45,7 +47,6 @@ def decode(pem: str) -> Certificate:
     """Decode one certificate. Raises ValueError when it is none."""
     certificate = x509.load_pem_x509_certificate(pem.encode())
     key, bits = _key(certificate)
-    algorithm = certificate.signature_hash_algorithm
     return Certificate(
         subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),
@@ -54,7 +55,7 @@ def decode(pem: str) -> Certificate:
         not_after=certificate.not_valid_after_utc.astimezone(UTC),
         key=key,
         key_bits=bits,
-        signature=algorithm.name.lower() if algorithm else "",
+        signature=_signature(certificate),
         sha256=certificate.fingerprint(hashes.SHA256()).hex(),
         pem=pem,
     )
@@ -63,6 +64,14 @@ def decode(pem: str) -> Certificate:
 def fingerprints(pem: bytes) -> tuple[str, ...]:
     """The SHA-256 fingerprints of the certificates in a PEM file, in their order. Raises ValueError."""
     return tuple(c.fingerprint(hashes.SHA256()).hex() for c in x509.load_pem_x509_certificates(pem))
+
+
+def _signature(certificate: x509.Certificate) -> str:
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return certificate.signature_algorithm_oid.dotted_string
+    return algorithm.name.lower() if algorithm else ""
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -11,14 +11,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mailhost.parse.dialogue import Reply
-from mailhost.probes.target import Target
+from mailhost.parse.dialogue import Reply, needs_tls
+from mailhost.probes.target import Protocol, Target
 from mailhost.probes.wire import Broke, Line, TlsUsed, Wire, WireError
 from mailhost.redact import redact
 from mailhost.transcript import now
 
-Story = Literal["greet", "refuse", "login", "wrong", "exchange"]
+Story = Literal["greet", "refuse", "login", "wrong", "unknown", "expired", "exchange", "inject", "resume", "held"]
 Method = Literal["USER", "PASS", "AUTH PLAIN", "LOGIN", "AUTHENTICATE PLAIN"]
+Mechanism = Literal["USER/PASS", "AUTH PLAIN", "LOGIN", "AUTHENTICATE PLAIN"]
+MECHANISMS: dict[Protocol, tuple[Mechanism, Mechanism]] = {
+    "pop3": ("USER/PASS", "AUTH PLAIN"),
+    "imap": ("LOGIN", "AUTHENTICATE PLAIN"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,12 @@ class Dialogue:
     mailbox   the answer to STAT or SELECT; ``messages`` is the count in it
     token     the mark of the message that the exchange stored
     stored, read, removed   what became of that message here; None when it did not come to it
+    agreed    whether the server said yes to STARTTLS with another command in its packet; ``early`` is what came
+              with that yes
+    carried   what the server answered under TLS to what was begun in clear; None when it did not come to that
+    mechanism   how a login was tried where it was tried in one way only
+    untried   why it was not tried at all; empty when it was
+    answered  the answer to NOOP of a session that was held open; None when there was none
     evidence  numbers of transcript entries
     """
 
@@ -66,6 +77,12 @@ class Dialogue:
     stored: bool | None = None
     read: bool | None = None
     removed: bool | None = None
+    agreed: bool = False
+    early: str = ""
+    carried: tuple[str, ...] | None = None
+    mechanism: Mechanism | None = None
+    untried: str = ""
+    answered: Reply | None = None
     evidence: tuple[int, ...] = ()
 
     @property
@@ -82,6 +99,18 @@ class Dialogue:
     def logged_in(self) -> bool:
         """Whether the server said yes to the credentials; the mailbox may be broken all the same."""
         return self.last is not None and self.last.reply.ok and self.last.method != "USER"
+
+    @property
+    def listened(self) -> bool:
+        """Whether the server looked at credentials: it took them, or refused them as wrong ones."""
+        return any(self.took_up(attempt) for attempt in self.attempts if attempt.method != "USER")
+
+    def took_up(self, attempt: Attempt) -> bool:
+        """Whether the server took a step of a login up: by accepting it, or by looking at the password."""
+        if attempt.reply.ok or attempt.reply.key == "AUTHENTICATIONFAILED":
+            return True
+        # POP3 has one code for both; [AUTH] with other words than those of a refusal means that it looked.
+        return self.target.protocol == "pop3" and attempt.reply.key == "AUTH" and not needs_tls("pop3", attempt.reply)
 
     def rows(self) -> list[dict[str, Any]]:
         """The dialogue as a table: when, who, what."""
@@ -116,33 +145,72 @@ class Talk:
         return reply
 
 
-def converse(target: Target, story: Story, timeout: float, steps: Callable[[Talk], None]) -> Dialogue:
-    """Connect, go through the steps, hang up; what breaks becomes the dialogue's error and is not raised."""
-    started = now()
+class Conversation:
+    """A conversation that may pause between its steps; what breaks becomes the dialogue's error and is not raised."""
+
+    def __init__(self, target: Target, story: Story, timeout: float, mechanism: Mechanism | None = None) -> None:
+        self.target = target
+        self._story = story
+        self._mechanism = mechanism
+        self._started = now()
+        self._error: str | None = None
+        self._broke: Broke = ""
+        self._talk: Talk | None = None
+        try:
+            self._talk = Talk(Wire(target, timeout))
+        except WireError as why:
+            self._error, self._broke = str(why), why.broke
+
+    def go(self, steps: Callable[[Talk], None], *, within: float | None = None) -> None:
+        """Go through these steps, ``within`` seconds from now where it says so; nothing once it has broken off."""
+        if self._talk is None or self._error is not None:
+            return
+        if within is not None:
+            self._talk.wire.allow(within)
+        try:
+            steps(self._talk)
+        except WireError as why:
+            self._error, self._broke = redact(str(why)), why.broke
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._talk is not None:
+            self._talk.wire.close()
+
+    def told(self) -> Dialogue:
+        """What it has come to so far."""
+        if self._talk is None:
+            return Dialogue(
+                self.target, self._story, self._started, error=self._error, broke=self._broke, mechanism=self._mechanism
+            )
+        return Dialogue(
+            self.target,
+            self._story,
+            self._started,
+            lines=tuple(self._talk.wire.lines),
+            error=self._error,
+            broke=self._broke,
+            tls=self._talk.wire.tls,
+            attempts=tuple(self._talk.attempts),
+            mechanism=self._mechanism,
+            **self._talk.learnt,
+        )
+
+
+def converse(
+    target: Target,
+    story: Story,
+    timeout: float,
+    steps: Callable[[Talk], None],
+    mechanism: Mechanism | None = None,
+) -> Dialogue:
+    """Connect, go through the steps, hang up."""
+    conversation = Conversation(target, story, timeout, mechanism)
     try:
-        wire = Wire(target, timeout)
-    except WireError as why:
-        return Dialogue(target, story, started, error=str(why), broke=why.broke)
-    talk = Talk(wire)
-    error: str | None = None
-    broke: Broke = ""
-    try:
-        steps(talk)
-    except WireError as why:
-        error, broke = redact(str(why)), why.broke
+        conversation.go(steps)
     finally:
-        wire.close()
-    return Dialogue(
-        target,
-        story,
-        started,
-        lines=tuple(wire.lines),
-        error=error,
-        broke=broke,
-        tls=wire.tls,
-        attempts=tuple(talk.attempts),
-        **talk.learnt,
-    )
+        conversation.close()
+    return conversation.told()
 
 
 def sasl_plain(wire: Wire, name: str, password: str) -> str:

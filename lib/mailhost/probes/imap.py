@@ -1,4 +1,4 @@
-"""IMAP dialogues, each one story: greet, refuse, login, wrong. Frozen results, no judgement."""
+"""IMAP dialogues, each one story: greet, refuse, login. Frozen results, no judgement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from mailhost.parse import dialogue as parse
 from mailhost.parse.dialogue import Reply
-from mailhost.probes.dialogue import Dialogue, Talk, converse, sasl_plain, sayable
+from mailhost.probes.dialogue import Dialogue, Mechanism, Story, Talk, converse, sasl_plain, sayable
 from mailhost.probes.target import Target
 from mailhost.probes.wire import ANYONE, Trust, Wire, WireError
 
@@ -51,31 +51,27 @@ def login(
     password: str,
     trust: Trust,
     *,
+    mechanism: Mechanism = "LOGIN",
+    story: Story = "login",
     clear: bool = False,
-    wrong: bool = False,
     timeout: float = 45,
 ) -> Dialogue:
-    """Log in by LOGIN over TLS, SELECT INBOX, log out. ``clear`` leaves TLS out, for the loopback only.
+    """Log in over TLS, SELECT INBOX, log out. ``clear`` leaves TLS out, for the loopback only.
 
-    The password is sent only after the certificate was verified. ``wrong`` says that it is wrong on purpose.
+    The password is sent only after the certificate was verified. ``story`` tells whose it is.
     """
 
     def steps(talk: Talk) -> None:
         begin(talk, trust)
         if not target.implicit_tls and not clear:
             starttls(talk, trust)
-        if authenticate(talk, name, password):
+        if authenticate(talk, name, password, mechanism):
             select(talk)
         leave(talk)
 
     if clear and target.origin != "loopback":
         raise ValueError(f"a password must not go in clear to {target}")
-    return converse(target, "wrong" if wrong else "login", timeout, steps)
-
-
-def wrong(target: Target, name: str, wrong_password: str, trust: Trust, *, timeout: float = 45) -> Dialogue:
-    """Log in over TLS with a wrong password, as the server should refuse."""
-    return login(target, name, wrong_password, trust, wrong=True, timeout=timeout)
+    return converse(target, story, timeout, steps, mechanism)
 
 
 def begin(talk: Talk, trust: Trust) -> None:
@@ -103,14 +99,21 @@ def capabilities(talk: Talk) -> tuple[str, ...]:
 
 def starttls(talk: Talk, trust: Trust) -> None:
     """Ask STARTTLS and shake hands. Raises WireError when the server will not."""
-    reply, _ = command(talk, "STARTTLS")
-    if not reply.ok:
-        raise WireError("tls", f"the server does not start TLS: {reply.raw}")
+    ask_starttls(talk)
     talk.wire.start_tls(trust)
 
 
-def authenticate(talk: Talk, name: str, password: str) -> bool:
-    """LOGIN; whether the server said yes."""
+def ask_starttls(talk: Talk) -> None:
+    """Ask STARTTLS; TLS begins with the next byte. Raises WireError when the server will not."""
+    reply, _ = command(talk, "STARTTLS")
+    if not reply.ok:
+        raise WireError("tls", f"the server does not start TLS: {reply.raw}")
+
+
+def authenticate(talk: Talk, name: str, password: str, mechanism: Mechanism = "LOGIN") -> bool:
+    """LOGIN or AUTHENTICATE PLAIN; whether the server said yes."""
+    if mechanism == "AUTHENTICATE PLAIN":
+        return _authenticate_plain(talk, name, password, initial=False).ok
     return _login(talk, name, password).ok
 
 
@@ -187,6 +190,7 @@ def _login(talk: Talk, name: str, password: str) -> Reply:
 
 
 def _authenticate_plain(talk: Talk, name: str, password: str, *, initial: bool) -> Reply:
+    sayable(password)
     message = sasl_plain(talk.wire, name, password)
     verb = "AUTHENTICATE PLAIN"
     if initial:

@@ -8,18 +8,23 @@ from typing import Any, TypeVar
 
 from mailhost.probes.dialogue import Dialogue
 from mailhost.probes.exchange import Exchange
+from mailhost.probes.offers import Ciphers, Versions
 from mailhost.probes.reach import Reach
 from mailhost.probes.tls import TlsSeen
 from mailhost.transcript import Transcript
 
-P = TypeVar("P", Dialogue, Reach, TlsSeen)
+P = TypeVar("P", Dialogue, Reach, TlsSeen, Versions, Ciphers)
 
 
 def keep(transcript: Transcript, results: Iterable[P]) -> list[P]:
-    """Write each result into the transcript and return them with their evidence."""
+    """Write each result into the transcript and return them with their evidence; what was not tried has none."""
     kept = []
     for result in results:
-        kind, values = _entry(result)
+        entry = _entry(result)
+        if entry is None:
+            kept.append(result)
+            continue
+        kind, values = entry
         kept.append(replace(result, evidence=(transcript.add(kind, **values),)))
     return kept
 
@@ -30,7 +35,7 @@ def keep_exchange(transcript: Transcript, result: Exchange) -> Exchange:
     return replace(result, imap=first, pop3=rest[0] if rest else None)
 
 
-def _entry(result: Dialogue | Reach | TlsSeen) -> tuple[str, dict[str, Any]]:
+def _entry(result: Dialogue | Reach | TlsSeen | Versions | Ciphers) -> tuple[str, dict[str, Any]] | None:
     target = str(result.target)
     if isinstance(result, Reach):
         return "reach", {
@@ -42,6 +47,13 @@ def _entry(result: Dialogue | Reach | TlsSeen) -> tuple[str, dict[str, Any]]:
         }
     if isinstance(result, TlsSeen):
         return "tls", {"target": target, "command": result.command, "error": result.error, "output": result.output}
+    if isinstance(result, Versions):
+        said = [f"{version}: {reply.answer}: {reply.how}" for version, reply in result.replies]
+        return "hello", {"target": target, "said": said}
+    if isinstance(result, Ciphers):
+        return "hello", {"target": target, "said": list(result.said)}
+    if result.untried:
+        return None
     return "dialogue", {
         "target": target,
         "story": result.story,

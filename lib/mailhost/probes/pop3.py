@@ -1,4 +1,4 @@
-"""POP3 dialogues, each one story: greet, refuse, login, wrong. Frozen results, no judgement."""
+"""POP3 dialogues, each one story: greet, refuse, login. Frozen results, no judgement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from mailhost.parse import dialogue as parse
 from mailhost.parse.dialogue import Reply
-from mailhost.probes.dialogue import Dialogue, Talk, converse, sasl_plain, sayable
+from mailhost.probes.dialogue import Dialogue, Mechanism, Story, Talk, converse, sasl_plain, sayable
 from mailhost.probes.target import Target
 from mailhost.probes.wire import ANYONE, Trust, Wire, WireError
 
@@ -50,38 +50,34 @@ def login(
     password: str,
     trust: Trust,
     *,
+    mechanism: Mechanism = "USER/PASS",
+    story: Story = "login",
     clear: bool = False,
-    wrong: bool = False,
     timeout: float = 45,
 ) -> Dialogue:
-    """Log in by USER and PASS over TLS, ask STAT, quit. ``clear`` leaves TLS out, for the loopback only.
+    """Log in over TLS, ask STAT, quit. ``clear`` leaves TLS out, for the loopback only.
 
-    The password is sent only after the certificate was verified. ``wrong`` says that it is wrong on purpose.
+    The password is sent only after the certificate was verified. ``story`` tells whose it is.
     """
 
     def steps(talk: Talk) -> None:
         begin(talk, trust)
         if not target.implicit_tls and not clear:
             stls(talk, trust)
-        if authenticate(talk, name, password):
+        if authenticate(talk, name, password, mechanism):
             count(talk)
         leave(talk.wire)
 
     if clear and target.origin != "loopback":
         raise ValueError(f"a password must not go in clear to {target}")
-    return converse(target, "wrong" if wrong else "login", timeout, steps)
-
-
-def wrong(target: Target, name: str, wrong_password: str, trust: Trust, *, timeout: float = 45) -> Dialogue:
-    """Log in over TLS with a wrong password, as the server should refuse."""
-    return login(target, name, wrong_password, trust, wrong=True, timeout=timeout)
+    return converse(target, story, timeout, steps, mechanism)
 
 
 def begin(talk: Talk, trust: Trust) -> None:
     """TLS where it comes first, then the greeting."""
     if talk.wire.target.implicit_tls:
         talk.wire.start_tls(trust)
-    talk.learn(greeting=_reply(talk.wire, "a greeting").raw)
+    talk.learn(greeting=reply(talk.wire, "a greeting").raw)
 
 
 def capabilities(talk: Talk) -> tuple[str, ...]:
@@ -95,15 +91,22 @@ def capabilities(talk: Talk) -> tuple[str, ...]:
 
 def stls(talk: Talk, trust: Trust) -> None:
     """Ask STLS and shake hands. Raises WireError when the server will not."""
-    reply = say(talk.wire, "STLS", "the reply to STLS")
-    if not reply.ok:
-        raise WireError("tls", f"the server does not start TLS: {reply.raw}")
+    ask_stls(talk)
     talk.wire.start_tls(trust)
 
 
-def authenticate(talk: Talk, name: str, password: str) -> bool:
-    """USER and PASS; whether the server said yes."""
+def ask_stls(talk: Talk) -> None:
+    """Ask STLS; TLS begins with the next byte. Raises WireError when the server will not."""
+    said = say(talk.wire, "STLS", "the reply to STLS")
+    if not said.ok:
+        raise WireError("tls", f"the server does not start TLS: {said.raw}")
+
+
+def authenticate(talk: Talk, name: str, password: str, mechanism: Mechanism = "USER/PASS") -> bool:
+    """USER and PASS, or AUTH PLAIN; whether the server said yes."""
     talk.wire.hide(password)
+    if mechanism == "AUTH PLAIN":
+        return talk.attempt("AUTH PLAIN", _auth_plain(talk.wire, name, password)).ok
     return (
         talk.attempt("USER", say(talk.wire, f"USER {name}", "the reply to USER")).ok
         and talk.attempt("PASS", _password(talk.wire, password)).ok
@@ -112,9 +115,9 @@ def authenticate(talk: Talk, name: str, password: str) -> bool:
 
 def count(talk: Talk) -> int | None:
     """STAT: how many messages there are, and the proof that the mailbox opens."""
-    reply = say(talk.wire, "STAT", "the reply to STAT")
-    messages = parse.stat_count(reply)
-    talk.learn(mailbox=reply, messages=messages)
+    said = say(talk.wire, "STAT", "the reply to STAT")
+    messages = parse.stat_count(said)
+    talk.learn(mailbox=said, messages=messages)
     return messages
 
 
@@ -129,7 +132,7 @@ def many(wire: Wire, waiting_for: str, *, record: bool = True) -> list[str]:
 def say(wire: Wire, command: str, waiting_for: str, *, shown: str | None = None) -> Reply:
     """One command and its status reply."""
     wire.send(command, shown=shown)
-    return _reply(wire, waiting_for)
+    return reply(wire, waiting_for)
 
 
 def leave(wire: Wire) -> None:
@@ -150,12 +153,13 @@ def _auth_plain(wire: Wire, name: str, password: str) -> Reply:
     return say(wire, f"AUTH PLAIN {message}", "the reply to AUTH PLAIN", shown="AUTH PLAIN ***")
 
 
-def _reply(wire: Wire, waiting_for: str) -> Reply:
+def reply(wire: Wire, waiting_for: str) -> Reply:
+    """The next status reply."""
     line = wire.line(waiting_for)
-    reply = parse.pop3_reply(line)
-    if reply is None:
+    found = parse.pop3_reply(line)
+    if found is None:
         raise WireError("protocol", f"this is not POP3, instead of {waiting_for}: {line[:80]!r}")
-    return reply
+    return found
 
 
 def _clear_only(target: Target) -> Target:

@@ -6,14 +6,16 @@ A story that sends a password is given one by `Login`; the others leave it alone
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mailhost.probes import exchange as exchanges
-from mailhost.probes import imap, pop3
+from mailhost.probes import imap, offers, pop3
 from mailhost.probes import reach as reaching
+from mailhost.probes import starttls as crossing
 from mailhost.probes import tls as handshakes
-from mailhost.probes.dialogue import Dialogue
+from mailhost.probes.dialogue import MECHANISMS, Dialogue, Mechanism, Story
+from mailhost.probes.offers import Ciphers, Versions
 from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import Reach
 from mailhost.probes.target import Target
@@ -42,6 +44,17 @@ def greet(targets: Sequence[Target], _login: Login | None = None) -> list[Dialog
     return parallel([(_SPEAKERS[target.protocol].greet, (target,)) for target in targets])
 
 
+def starttls(targets: Sequence[Target], login: Login | None = None) -> list[Dialogue]:
+    """Carry a command, and half a login, from clear text into TLS, as nobody should be able to."""
+    name = login.name if login and login.name else nobody()
+    clear = [target for target in targets if not target.implicit_tls]
+    guess = wrong_password()
+    return [
+        *parallel([(crossing.inject, (target,)) for target in clear]),
+        *parallel([(crossing.resume, (target, name, guess)) for target in clear]),
+    ]
+
+
 def handshake(targets: Sequence[Target], login: Login | None = None) -> list[TlsSeen]:
     """``openssl s_client`` on each port.
 
@@ -50,24 +63,42 @@ def handshake(targets: Sequence[Target], login: Login | None = None) -> list[Tls
     return handshakes.look(targets, login.trust.roots if login else None)
 
 
+def versions(targets: Sequence[Target], _login: Login | None = None) -> list[Versions]:
+    """Ask each port for each version of TLS, by a hello of our own."""
+    return offers.versions(targets)
+
+
+def ciphers(targets: Sequence[Target], _login: Login | None = None) -> list[Ciphers]:
+    """Find out what each service offers: suites and groups, by hellos of our own.
+
+    At its first address only: the others lead to the same service, and each question costs it a connection.
+    """
+    first = {target.service: target for target in reversed(targets)}
+    return offers.ciphers([target for target in targets if target is first[target.service]])
+
+
+def leaves(seen: Iterable[TlsSeen]) -> tuple[str, ...]:
+    """The fingerprints of the certificates that were served, each once."""
+    return tuple(dict.fromkeys(one.leaf.sha256 for one in seen if one.leaf))
+
+
 def login(targets: Sequence[Target], login: Login) -> list[Dialogue]:
     """Log in with the right password, and open the mailbox: over TLS, or in clear through SSH's loopback."""
-
-    def one(target: Target) -> Dialogue:
-        clear = target.origin == "loopback" and not target.implicit_tls
-        speaker = _SPEAKERS[target.protocol]
-        told: Dialogue = speaker.login(target, login.name, login.password, login.trust, clear=clear)
-        return told
-
-    return parallel([(one, (target,)) for target in targets])
+    return parallel([(enter, (target, login)) for target in targets])
 
 
-def wrong(targets: Sequence[Target], login: Login) -> list[Dialogue]:
-    """Log in over TLS with a wrong password, all at once: each failure costs the caller's address seconds."""
-    guess = wrong_password()
-    return parallel(
-        [(_SPEAKERS[target.protocol].wrong, (target, login.name, guess, login.trust)) for target in targets]
+def enter(target: Target, login: Login, mechanism: Mechanism | None = None, story: Story = "login") -> Dialogue:
+    """One login at one target, by its usual mechanism unless another is asked for."""
+    told: Dialogue = _SPEAKERS[target.protocol].login(
+        target,
+        login.name,
+        login.password,
+        login.trust,
+        mechanism=mechanism or MECHANISMS[target.protocol][0],
+        story=story,
+        clear=target.origin == "loopback" and not target.implicit_tls,
     )
+    return told
 
 
 def refuse(targets: Sequence[Target], login: Login) -> list[Dialogue]:
@@ -98,6 +129,11 @@ def exchange(targets: Sequence[Target], login: Login) -> list[Dialogue]:
         clear = target.origin == "loopback" and not target.implicit_tls
         told += exchanges.exchange(target, partner, login.name, login.password, login.trust, clear=clear).dialogues
     return told
+
+
+def nobody() -> str:
+    """The name of a user whom no server has."""
+    return f"nobody-{secrets.token_hex(4)}"
 
 
 def wrong_password() -> str:

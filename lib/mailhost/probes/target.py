@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from mailhost.sheet import PORTS
@@ -19,16 +19,19 @@ class Target:
 
     address  the server's address as a literal, never a name: each of them is proven by itself
     name     what clients type: sent as SNI, and the name that the certificate must bear
-    via      a local (host, port) that leads there through SSH, or None to connect directly
+    via      a local (host, port) that leads there through SSH, or None to connect directly; another way there leads to
+             the same target
     origin   whom the server sees: ``here`` and ``jump`` come from outside; ``loopback`` counts as secured
+    named    whether another target differs from this one by its name only
     """
 
     service: Service
     address: str
     port: int
     name: str
-    via: tuple[str, int] | None = None
+    via: tuple[str, int] | None = field(default=None, compare=False)
     origin: Origin = "here"
+    named: bool = False
 
     @property
     def protocol(self) -> Protocol:
@@ -48,7 +51,8 @@ class Target:
     def __str__(self) -> str:
         """As in ``imap 10.0.0.5:143``, and where it was seen from when that is not here."""
         seen = {"here": "", "loopback": " (from its loopback)", "jump": " (from the jump host)"}[self.origin]
-        return f"{self.service} {bracketed(self.address)}:{self.port}{seen}"
+        by_name = f" as {self.name}" if self.named else ""
+        return f"{self.service} {bracketed(self.address)}:{self.port}{by_name}{seen}"
 
 
 def bracketed(address: str) -> str:
@@ -66,4 +70,15 @@ def targets(
         for address in addresses
         for service in get_args(Service)
         if service in wanted
+    )
+
+
+def by_other_names(aimed: Iterable[Target], names: Iterable[str]) -> tuple[Target, ...]:
+    """The same services under other names, at the first address: a server may have a certificate for each name."""
+    known = tuple(aimed)
+    return tuple(
+        replace(target, name=name, named=True)
+        for name in names
+        for target in known
+        if target.address == known[0].address
     )

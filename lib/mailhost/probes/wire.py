@@ -79,6 +79,10 @@ class Wire:
         except OSError as error:
             raise connect_error(error, f"no connection within {timeout:g} s") from error
 
+    def allow(self, seconds: float) -> None:
+        """Let the conversation end so many seconds from now: for one that paused in between."""
+        self.timeout = time.monotonic() - self._started + seconds
+
     def hide(self, *secrets: str) -> None:
         """Have these masked in every line from now on, whoever says them.
 
@@ -118,6 +122,11 @@ class Wire:
         if record:
             self.note("S", text)
         return text
+
+    @property
+    def pending(self) -> str:
+        """What has come and was not read yet, as text."""
+        return _text(self._buffer[:_SHOWN])
 
     def exactly(self, size: int, waiting_for: str) -> bytes:
         """The next ``size`` bytes, which are not recorded here."""

@@ -23,6 +23,7 @@ openssh-client: logs in
 "
 for_tests="
 curl: a mail client that is not ours, for the tests
+testssl.sh: looks at TLS as well, to compare our table with
 git: records name the commit
 chromium: opens the records as people see them, for the tests
 "

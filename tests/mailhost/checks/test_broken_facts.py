@@ -199,7 +199,8 @@ def test_mail_ports_free_names_who_holds_a_port():
     found = {f.subject: f for f in preflight.ports(read_listeners(FOREIGN))}
     assert found["143"].status == "fail"
     assert found["143"].blocking
-    assert "couriertcpd" in found["143"].message
+    assert "couriertcpd (process 4711), which is Courier" in found["143"].message
+    assert "systemctl disable courier-imap" in found["143"].remedy
     assert found["110"].status == "pass"
     assert {f.status for f in preflight.ports(read_listeners("debian12/ss"))} == {"pass"}
     assert {f.status for f in preflight.ports(read_listeners("none\n"))} == {"unknown"}

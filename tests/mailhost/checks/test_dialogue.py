@@ -114,6 +114,26 @@ def test_capabilities(service: Service, words: tuple[str, ...], status: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("service", "words", "status"),
+    [
+        ("pop3s", ("USER", "SASL PLAIN"), "pass"),
+        ("pop3", ("USER", "SASL LOGIN PLAIN"), "pass"),
+        ("pop3", ("USER", "SASL PLAIN", "STLS"), "fail"),
+        ("pop3s", ("SASL PLAIN",), "fail"),
+        ("pop3s", ("USER", "SASL"), "fail"),
+        ("imaps", ("IMAP4REV1", "AUTH=PLAIN"), "pass"),
+        ("imap", ("IMAP4REV1", "AUTH=PLAIN", "STARTTLS"), "fail"),
+        ("imaps", ("AUTH=PLAIN", "LOGINDISABLED"), "fail"),
+        ("imaps", ("IMAP4REV1",), "fail"),
+        ("imaps", None, "unknown"),
+    ],
+)
+def test_capabilities_under_tls(service: Service, words: tuple[str, ...] | None, status: str) -> None:
+    (finding,) = checks.capabilities_tls([_dialogue(service, capabilities_after=words)])
+    assert finding.status == status
+
+
+@pytest.mark.parametrize(
     ("service", "method", "line", "status"),
     [
         ("pop3s", "PASS", "-ERR [AUTH] Authentication failed.", "pass"),
@@ -130,8 +150,18 @@ def test_capabilities(service: Service, words: tuple[str, ...], status: str) -> 
     ],
 )
 def test_wrong_password(service: Service, method: Method, line: str, status: str) -> None:
-    (finding,) = checks.wrong_password_refused([_dialogue(service, (method, line))])
-    assert finding.status == status
+    seen = [_dialogue(service, (method, line))]
+    for check in (checks.wrong_password_refused, checks.unknown_user_refused, checks.expired_account_refused):
+        (finding,) = check(seen, [CONTROL])
+        assert finding.status == status
+        (alone,) = check(seen, [])
+        assert alone.status == ("unknown" if status == "pass" else status), "who refuses everybody proves nothing"
+
+
+def test_an_expired_account_may_be_told_so() -> None:
+    seen = [_dialogue("imaps", ("LOGIN", "a1 NO [EXPIRED] Password expired."))]
+    assert [f.status for f in checks.expired_account_refused(seen, [CONTROL])] == ["pass"]
+    assert [f.status for f in checks.wrong_password_refused(seen, [CONTROL])] == ["unknown"]
 
 
 def test_imap_says_ok_and_initialization_failed() -> None:

@@ -27,6 +27,7 @@ GOOD = Settings(
     key_path="/etc/ssl/private/mail.key",
     minimum="TLSv1.2",
     cleartext_refused=True,
+    sessions_kept=True,
 )
 
 

@@ -77,6 +77,14 @@ def test_a_later_file_counts_only_where_it_says_something_else():
     assert "/etc/dovecot/local.conf line 3 (ssl = yes)" in other.message
 
 
+def test_where_a_drop_in_would_lose_it_is_told_and_what_will_be_done():
+    found = dovecot("2.4.1", layout=Layout(later=(("protocols", 31),)))
+    (judged,) = existing.overridden_later(found, SYSTEM, WANT, DEBIAN)
+    assert judged.status == "skip"
+    assert "it sets protocols (line 31) after it has read conf.d" in judged.message
+    assert "more line at its end" in judged.message
+
+
 @pytest.mark.parametrize(
     ("changed", "version", "status", "says"),
     [

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from mailhost.checks import tls as checks
+from mailhost.policy import shipped
 from mailhost.probes.certificate import Certificate
 from mailhost.probes.target import Target
 from mailhost.probes.tls import Broke, TlsSeen
@@ -107,3 +110,39 @@ def test_two_calls_that_disagree_are_unknown() -> None:
 def test_without_a_certificate_in_the_sheet_nothing_can_be_compared() -> None:
     seen = [TlsSeen(TARGET, chain=_chain("leaf"))]
     assert [f.status for f in (*checks.certificate(seen, ()), *checks.chain(seen, ()))] == ["unknown", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "severity"),
+    [
+        ({}, "pass", "high"),
+        ({"key": "RSA 2048", "key_bits": 2048}, "pass", "high"),
+        ({"key": "Ed25519", "signature": ""}, "pass", "high"),
+        ({"key": "RSA 1024", "key_bits": 1024}, "fail", "high"),
+        ({"key": "EC secp192r1", "key_bits": 192}, "fail", "high"),
+        ({"key": "DSAPublicKey", "key_bits": 0}, "fail", "high"),
+        ({"signature": "sha1"}, "fail", "high"),
+        ({"signature": "sha224"}, "fail", "low"),
+        ({"signature": "1.2.840.113549.1.1.2"}, "fail", "high"),
+    ],
+)
+def test_strength(changed: dict[str, Any], status: str, severity: str) -> None:
+    for place in (0, 1):  # an intermediate is judged as the leaf is
+        chain = list(_chain("leaf", "low"))
+        chain[place] = replace(chain[place], **changed)
+        (finding,) = checks.strength([TlsSeen(TARGET, chain=tuple(chain))], shipped())
+        assert (finding.id, finding.status, finding.severity) == ("served-strength", status, severity)
+
+
+def test_a_roots_own_signature_proves_nothing_and_is_not_judged() -> None:
+    root = replace(_certificate("root"), signature="sha1", issuer="above")
+    assert root.self_issued
+    (finding,) = checks.strength([TlsSeen(TARGET, chain=(*_chain("leaf"), root))], shipped())
+    assert finding.status == "pass"
+    (alone,) = checks.strength([TlsSeen(TARGET, chain=(root,))], shipped())
+    assert alone.status == "fail"
+
+
+def test_without_a_handshake_the_strength_is_unknown() -> None:
+    (finding,) = checks.strength([TlsSeen(TARGET, "why", "tls")], shipped())
+    assert finding.status == "unknown"

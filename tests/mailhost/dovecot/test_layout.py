@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailhost.dovecot.layout import Include, layout
+from mailhost.dovecot.layout import LAST, Include, layout
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples" / "doveconf"
 
@@ -25,6 +25,39 @@ def test_debian_reads_only_local_conf_after_a_drop_in(system: str):
 def test_settings_after_the_include_win():
     found = layout(lines("3:!include_try conf.d/*.conf\n5:protocols =\n6:ssl_server {"))
     assert found.later == (("protocols", 5), ("ssl_server", 6))
+
+
+UPSTREAM = """3:!include_try conf.d/*.conf
+5:protocols {
+6:imap =
+8:}
+9:mail_driver =
+12:namespace inbox {
+13:inbox =
+15:}
+16:passdb pam {
+17:}
+18:service imap-login {
+19:inet_listener imaps {
+20:ssl =
+21:}
+22:}
+23:ssl_server {
+24:cert_file =
+25:}
+26:ssl =
+"""
+
+
+def test_upstreams_24_has_settings_of_its_own_behind_conf_d():
+    found = layout(lines(UPSTREAM))
+    names = {name for name, _ in found.later}
+    assert {"protocols", "mail_driver", "ssl_server_cert_file"} <= names
+    assert [number for name, number in found.later if name == "ssl"] == [26]
+    assert found.loses({"mail_driver", "base_dir"}) == "it sets mail_driver (line 9) after it has read conf.d"
+    assert not found.loses({"base_dir", "listen"})
+    ours = "".join(f"{27 + number}:{line}\n" for number, line in enumerate(LAST.splitlines()) if line.startswith("!"))
+    assert not layout(lines(UPSTREAM + ours)).loses(names)
 
 
 def test_the_last_include_of_it_counts():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from canned import SAMPLES, answer, sample
+from canned import SAMPLES, answer, sample, want
 
 from mailhost.errors import CommandError
 from mailhost.facts import (
@@ -136,6 +136,23 @@ def test_red_hats_packages_with_the_package_managers_own_reason() -> None:
     offered = sample("centos7-reconstructed/dnf_list").read_text()
     fact = answer(packages.query, REDHAT, needed="dovecot\n", rpm=(1, none), dnf=offered, locks="")
     assert fact.candidate_dovecot == "2.2.10"
+
+
+@pytest.mark.parametrize(
+    ("said", "upgrade", "untold"),
+    [
+        ((1, "", "Error: No matching Packages to list\n"), "1:2.3.16-8.el9", ""),
+        ((0, "Available Upgrades\ndovecot.x86_64  2:2.4.1-1+el9  dovecot-2.4-latest\n"), "2:2.4.1-1+el9", ""),
+        ((1, "", "Error: Cache-only enabled but no cache for 'baseos'\n"), None, "no cache for 'baseos'"),
+    ],
+)
+def test_what_an_upgrade_brings_on_red_hat(said: tuple[int, str], upgrade: str | None, untold: str) -> None:
+    rpm = "dovecot\t1:2.3.16-8.el9\n"
+    outputs = {"needed": "dovecot\n", "rpm": rpm, "dnf": "", "locks": "", "upgrade": said}
+    fact = answer(packages.query_with_upgrade, REDHAT, **outputs)
+    assert fact.upgrade == upgrade
+    assert untold in fact.untold
+    assert packages.query_with_upgrade.commands(want(), DEBIAN) == packages.query.commands(want(), DEBIAN)
 
 
 @pytest.mark.parametrize("system_name", ["debian12", "centos7-reconstructed"])
@@ -285,7 +302,7 @@ def test_errors_from_the_journal_with_what_is_harmless_told_apart() -> None:
     fact = read_log(journal=sample("debian12/journal-unknown_setting").read_text())
     assert any("Unknown setting: bogus" in row.text for row in fact.errors)
     assert not any("setrlimit" in row.text for row in fact.errors)
-    assert any("Killed with signal 15" in row.text and row.harmless for row in fact.rows)
+    assert any("Killed with signal 15" in row.text and row.known for row in fact.rows)
     assert fact.warnings == ()
     assert fact.where == "journal"
 

@@ -12,6 +12,7 @@ from mailhost import operations, pki, sheet
 from mailhost.changes import (
     EnableUnit,
     Firewalld,
+    IncludeLast,
     InstallPackages,
     ReloadUnit,
     RestartUnit,
@@ -160,11 +161,34 @@ def test_a_run_that_died_before_the_restart_is_made_up_for():
     assert isinstance(restart, RestartUnit)
 
 
-def test_a_layout_that_would_not_heed_the_drop_in_is_refused():
-    for layout in (Layout(included=False), Layout(later=(("protocols", 12),))):
-        with pytest.raises(UnsupportedError, match="!include_try"):
-            configure(dataclasses.replace(STOCK, layout=layout))
-    configure(dataclasses.replace(STOCK, layout=Layout(later=(("base_dir", 12),))))  # none of ours
+OURS_LOSE = (Layout(included=False), Layout(later=(("protocols", 12),)))
+MAIN = "/etc/dovecot/dovecot.conf"
+
+
+@pytest.mark.parametrize("layout", OURS_LOSE)
+def test_where_a_drop_in_would_lose_one_more_line_has_it_read_last(layout: Layout):
+    found = dataclasses.replace(STOCK, layout=layout, files=((MAIN, "a" * 64),))
+    write, include, start = configure(found)
+    assert (type(write), type(start)) == (WriteDropIn, StartUnit)
+    assert (include.path, include.before) == (MAIN, "a" * 64)
+    assert include.end.endswith("\n!include_try conf.d/99-dovecot-runbook.conf\n")
+    assert "+!include_try conf.d/99-dovecot-runbook.conf" in include.diff()
+    assert include.why in include.diff()
+
+
+def test_a_line_that_somebody_took_out_is_put_back_and_dovecot_restarted():
+    found = as_configured(layout=OURS_LOSE[0], files=((MAIN, "a" * 64),))
+    assert [type(change) for change in configure(found, RUNNING)] == [IncludeLast, RestartUnit]
+
+
+def test_a_layout_that_heeds_the_drop_in_is_left_alone():
+    for layout in (Layout(), Layout(later=(("base_dir", 12), ("service imap-login_ssl", 14)))):  # none of ours
+        assert [type(c) for c in configure(dataclasses.replace(STOCK, layout=layout))] == [WriteDropIn, StartUnit]
+
+
+def test_without_a_dovecot_conf_there_is_no_place_for_a_drop_in():
+    with pytest.raises(UnsupportedError, match=r"no /etc/dovecot/dovecot\.conf"):
+        configure(dataclasses.replace(STOCK, layout=Layout(included=False)))
 
 
 # ---- secure

@@ -4,52 +4,31 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from canned import want
+from scripted import LIMIT, Script, serving, tls_server
 
 from mailhost.checks import dialogue as checks
+from mailhost.checks import matrix as matrix_checks
+from mailhost.checks import offers as offer_checks
 from mailhost.checks import reach as reach_checks
+from mailhost.checks import starttls as starttls_checks
 from mailhost.checks import tls as tls_checks
-from mailhost.probes import imap, pop3, tls
-from mailhost.probes.dialogue import Dialogue
+from mailhost.policy import shipped
+from mailhost.probes import imap, offers, pop3, starttls, tls
+from mailhost.probes.dialogue import MECHANISMS, Dialogue
 from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import reach
 from mailhost.probes.target import Service, Target
 from mailhost.probes.wire import ANYONE, LINE_LIMIT, TOTAL_LIMIT, Trust
 
-Script = Callable[[socket.socket], None]
-LIMIT = 1.0
 SPEAKERS: dict[str, Any] = {"pop3": pop3, "imap": imap}
-
-
-@contextmanager
-def serving(script: Script, service: Service) -> Iterator[Target]:
-    """A server on the loopback that does what the script says with each connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=run, args=(connection,), daemon=True).start()
-
-        def run(connection: socket.socket) -> None:
-            with connection, suppress(OSError):
-                script(connection)
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield Target(service, "127.0.0.1", listener.getsockname()[1], "mail.example.test")
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def hang(connection: socket.socket) -> None:
@@ -97,7 +76,20 @@ def tls_alert(connection: socket.socket) -> None:
     connection.sendall(b"\x15\x03\x03\x00\x02\x02\x0a")
 
 
-HOSTILE = [hang, close, garbage, endless_line, endless_lines, huge_greeting, trickle, tls_alert]
+def half_a_handshake(connection: socket.socket) -> None:
+    """The beginning of a ServerHello, and no more of it."""
+    connection.recv(100)
+    connection.sendall(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")
+
+
+def speaks_tls(connection: socket.socket) -> None:
+    """A TLS server that does not even wait for its client."""
+    connection.sendall(b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00" * 100)
+    connection.recv(100)
+
+
+CUT = [hang, close, garbage, endless_line, half_a_handshake]
+HOSTILE = [*CUT, speaks_tls, endless_lines, huge_greeting, trickle, tls_alert]
 
 
 @pytest.mark.parametrize("script", HOSTILE, ids=lambda script: script.__name__)
@@ -131,7 +123,78 @@ def test_no_refusal_and_no_login_is_made_of_it(script: Script, service: Service)
         refused, login = parallel([(refuse, (target, "anna", "wrong-1234")), (log_in, (target, "anna", "r", ANYONE))])
     assert [f.status for f in checks.cleartext_refused([refused], [])] == ["unknown"]
     assert [f.status for f in checks.login_accepted([login])] == ["unknown"]
-    assert [f.status for f in checks.wrong_password_refused([login])] == ["unknown"]
+    assert [f.status for f in checks.wrong_password_refused([login], [])] == ["unknown"]
+
+
+@pytest.mark.parametrize("script", HOSTILE, ids=lambda script: script.__name__)
+@pytest.mark.parametrize("service", ["pop3", "imap"])
+def test_nothing_is_made_of_it_by_the_login_matrix_and_by_starttls(script: Script, service: Service) -> None:
+    with serving(script, service) as target:
+        tracemalloc.start()
+        log_in = partial(SPEAKERS[service].login, target, "anna", "r", ANYONE, timeout=LIMIT)
+        logins = [
+            partial(log_in, mechanism=mechanism, story=story)
+            for mechanism, story in zip(MECHANISMS[service], ("login", "expired"), strict=True)
+        ]
+        crossing = [partial(starttls.inject, target, timeout=LIMIT)]
+        crossing += [partial(starttls.resume, target, "anna", "wrong-1234", timeout=LIMIT)]
+        started = time.monotonic()
+        seen: list[Dialogue] = parallel([(one, ()) for one in (*logins, *crossing)])
+        spent = time.monotonic() - started
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert all(d.error and d.broke for d in seen)
+    assert spent < LIMIT + 10
+    assert peak < len(seen) * 16 * TOTAL_LIMIT
+    assert {f.status for f in matrix_checks.matrix(seen[:2])} == {"unknown"}
+    assert {c.verdict for c in matrix_checks.cells(seen[:2])} == {"unknown"}
+    assert [f.status for f in starttls_checks.injection(seen, [])] == ["unknown"]
+    assert [f.status for f in starttls_checks.state(seen)] == ["unknown"]
+
+
+@pytest.mark.parametrize("service", ["pop3", "imap"])
+@pytest.mark.parametrize("then", CUT, ids=lambda then: then.__name__)
+def test_a_server_that_agrees_to_tls_and_then_breaks_off(then: Script, service: Service) -> None:
+    def agree(connection: socket.socket) -> None:
+        connection.settimeout(LIMIT * 3)
+        connection.sendall(b"+OK ready\r\n" if service == "pop3" else b"* OK ready\r\n")
+        while line := connection.recv(200).decode():
+            agreed = "STLS" in line or "STARTTLS" in line
+            connection.sendall(f"{line.split()[0]} OK go on\r\n".encode() if service == "imap" else b"+OK go on\r\n")
+            if agreed:
+                then(connection)
+                return
+
+    with serving(agree, service) as target:
+        calls = (
+            partial(SPEAKERS[service].login, target, "anna", "r", ANYONE, timeout=LIMIT),
+            partial(starttls.inject, target, timeout=LIMIT),
+            partial(starttls.resume, target, "anna", "wrong-1234", timeout=LIMIT),
+        )
+        seen: list[Dialogue] = parallel([(one, ()) for one in calls])
+    assert all(d.error and d.tls is None for d in seen)
+    assert {f.status for f in matrix_checks.matrix(seen[:1])} == {"unknown"}
+    # a connection that is dropped is no proof where TLS never came about
+    assert [f.status for f in starttls_checks.injection(seen, [])] == ["unknown"]
+    assert [f.status for f in starttls_checks.state(seen)] == ["unknown"]
+
+
+@pytest.mark.parametrize("service", ["pop3s", "imaps"])
+def test_a_greeting_of_100_megabytes_under_tls_stays_small(authority: Any, tmp_path: Path, service: Service) -> None:
+    context = tls_server(authority.issue("mail.example.test"), tmp_path)
+
+    def script(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as secured:
+            huge_greeting(secured)
+
+    with serving(script, service) as target:
+        tracemalloc.start()
+        seen = SPEAKERS[target.protocol].login(target, "anna", "r", ANYONE, timeout=LIMIT * 5)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert seen.broke == "limit"
+    assert peak < 16 * TOTAL_LIMIT
+    assert {f.status for f in matrix_checks.matrix([seen])} == {"unknown"}
 
 
 @pytest.mark.parametrize("script", [hang, close, garbage, endless_line], ids=lambda script: script.__name__)
@@ -146,6 +209,94 @@ def test_openssl_gets_no_handshake_and_no_pass(script: Script, service: Service)
     assert [f.status for f in tls_checks.handshake([seen])] == [wanted]
     assert [f.status for f in tls_checks.verified([seen])] == ["unknown"]
     assert [f.status for f in tls_checks.certificate([seen], ["00"])] == ["unknown"]
+
+
+def truncated_hello(connection: socket.socket) -> None:
+    connection.recv(2000)
+    connection.sendall(b"\x16\x03\x03\x00\x32\x02\x00\x00\x2e\x03\x03" + b"r" * 20)
+
+
+def short_hello(connection: socket.socket) -> None:
+    """A ServerHello that says it is whole and is not."""
+    connection.recv(2000)
+    connection.sendall(b"\x16\x03\x03\x00\x0a\x02\x00\x00\x06\x03\x03" + b"r" * 4)
+    time.sleep(LIMIT)
+
+
+def endless_records(connection: socket.socket) -> None:
+    connection.recv(2000)
+    while True:
+        connection.sendall(b"\x16\x03\x03\x40\x00" + b"\x02\x00\x7f\xff" + b"x" * 16380)
+
+
+def oversized_record(connection: socket.socket) -> None:
+    connection.recv(2000)
+    connection.sendall(b"\x16\x03\x03\xff\xff" + b"x" * 70000)
+
+
+def oversized_message(connection: socket.socket) -> None:
+    connection.recv(2000)
+    connection.sendall(b"\x16\x03\x03\x00\x04\x02\xff\xff\xff")
+    time.sleep(LIMIT)
+
+
+def empty_records(connection: socket.socket) -> None:
+    connection.recv(2000)
+    while True:
+        connection.sendall(b"\x16\x03\x03\x00\x00" * 1000)
+
+
+def odd_alert(connection: socket.socket) -> None:
+    connection.recv(2000)
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\xfe")
+
+
+NO_TLS = [*HOSTILE, truncated_hello, short_hello, endless_records, oversized_record, oversized_message, empty_records,
+          odd_alert]  # fmt: skip
+
+
+@pytest.mark.parametrize("script", NO_TLS, ids=lambda script: script.__name__)
+def test_no_offer_and_no_refusal_is_made_of_it(script: Script) -> None:
+    with serving(script, "imaps") as target:
+        started = time.monotonic()
+        (seen,), (offered,) = offers.versions([target], timeout=LIMIT), offers.ciphers([target], timeout=LIMIT)
+        spent = time.monotonic() - started
+    assert seen.offered == offered.suites == offered.groups == ()
+    assert spent < 2 * LIMIT + 3
+    if script is not close:  # which may be a refusal; of everything, it proves nothing
+        assert {reply.answer for _, reply in seen.replies} == {"unknown"}
+        assert offered.unknown
+    assert all(reply.how for _, reply in seen.replies)
+    found = [
+        *offer_checks.versions([seen], want(), shipped()),
+        *offer_checks.ciphers([offered], shipped()),
+        *offer_checks.key_exchange([offered], shipped()),
+    ]
+    assert [f.status for f in found] == ["unknown"] * 3
+    assert all(f.message and f.remedy for f in found)
+
+
+@pytest.mark.parametrize("service", ["pop3", "imap"])
+def test_a_server_that_closes_before_tls_begins_has_refused_nothing(service: Service) -> None:
+    def starts_no_tls(connection: socket.socket) -> None:
+        connection.sendall(b"+OK ready\r\n" if service == "pop3" else b"* OK ready\r\n")
+        connection.recv(100)
+
+    with serving(starts_no_tls, service) as target:
+        (seen,) = offers.versions([target], timeout=LIMIT)
+    assert {reply.answer for _, reply in seen.replies} == {"unknown"}
+
+
+def test_what_stands_behind_starttls_in_clear_is_no_answer_to_the_hello() -> None:
+    def goes_on_in_clear(connection: socket.socket) -> None:
+        connection.sendall(b"* OK ready\r\n")
+        connection.recv(100)
+        connection.sendall(b"a1 OK begin\r\n* OK more\r\n")
+        connection.recv(2000)
+
+    with serving(goes_on_in_clear, "imap") as target:
+        (seen,) = offers.versions([target], timeout=LIMIT)
+    assert {reply.answer for _, reply in seen.replies} == {"unknown"}
 
 
 def test_a_line_may_be_as_long_as_the_limit() -> None:
@@ -177,15 +328,6 @@ def test_what_comes_in_clear_after_stls_is_not_taken_for_the_secured_server(auth
     assert seen.tls is None
 
 
-def _tls_server(issued: Any, folder: Path) -> ssl.SSLContext:
-    (folder / "chain.pem").write_text(issued.fullchain)
-    (folder / "key.pem").write_text(issued.key)
-    (folder / "root.pem").write_text(issued.root)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "chain.pem", folder / "key.pem")
-    return context
-
-
 def _heard(context: ssl.SSLContext, heard: list[bytes]) -> Script:
     """A POP3 server on TLS that takes any login and notes what it heard."""
 
@@ -201,7 +343,7 @@ def _heard(context: ssl.SSLContext, heard: list[bytes]) -> Script:
 
 def test_no_password_is_sent_to_a_server_that_cannot_prove_its_name(authority: Any, tmp_path: Path) -> None:
     heard: list[bytes] = []
-    context = _tls_server(authority.issue("other.example.test"), tmp_path)
+    context = tls_server(authority.issue("other.example.test"), tmp_path)
     with serving(_heard(context, heard), "pop3s") as target:
         seen = pop3.login(target, "anna", "geheim-1234", Trust(str(tmp_path / "root.pem")), timeout=LIMIT)
     assert seen.broke == "tls"
@@ -214,7 +356,7 @@ def test_no_password_is_sent_to_a_server_that_cannot_prove_its_name(authority: A
 
 def test_a_password_is_sent_and_recorded_nowhere(authority: Any, tmp_path: Path) -> None:
     heard: list[bytes] = []
-    context = _tls_server(authority.issue("mail.example.test"), tmp_path)
+    context = tls_server(authority.issue("mail.example.test"), tmp_path)
     with serving(_heard(context, heard), "pop3s") as target:
         seen = pop3.login(target, "anna", "geheim-1234", Trust(str(tmp_path / "root.pem")), timeout=LIMIT)
     assert b"PASS geheim-1234\r\n" in heard

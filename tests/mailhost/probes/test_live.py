@@ -88,6 +88,11 @@ class Mail:
     def greets(self, *services: str) -> list[Dialogue]:
         return [SPEAKERS[t.protocol].greet(t) for t in self.some(*services)]
 
+    def wrong(self, *services: str) -> list[Dialogue]:
+        return [
+            SPEAKERS[t.protocol].login(t, NAME, "wrong-4567", self.trust, story="wrong") for t in self.some(*services)
+        ]
+
     def refuses(self) -> list[Dialogue]:
         clear = [t for t in self.targets if not t.implicit_tls]
         return parallel([(SPEAKERS[t.protocol].refuse, (t, NAME, "wrong-0123")) for t in clear])
@@ -134,20 +139,20 @@ def test_a_good_server_passes_everything(good: Mail, tmp_path: Path) -> None:
     ports = keep(transcript, reach(good.targets))
     pairs = [(a, b) for a in good.some("imap", "imaps") for b in good.some("pop3", "pop3s")]
     exchanges = [exchange(a, b, NAME, PASSWORD, good.trust) for a, b in (pairs[0], pairs[3])]
-    wrong = [SPEAKERS[t.protocol].wrong(t, NAME, "wrong-4567", good.trust) for t in good.some("pop3s", "imap")]
+    wrong = good.wrong("pop3s", "imap")
     refusals = keep(transcript, good.refuses())
     findings = [
         *reach_checks.reach(ports, good.want()),
         *checks.greeting(greets),
         *checks.capabilities_cleartext(greets),
         *checks.login_accepted(logins),
-        *checks.wrong_password_refused(wrong),
+        *checks.wrong_password_refused(wrong, logins),
         *checks.cleartext_refused(refusals, logins),
         *[f for e in exchanges for f in checks.mail_stored_and_read(e.dialogues)],
         *tls_checks.served(seen, good.want(), good.intended, now=datetime.now(UTC)),
     ]
     assert [f for f in findings if f.status != "pass"] == []
-    assert len(findings) == 8 + 8 + 4 + 8 + 2 + 4 + 4 + 7 * 8
+    assert len(findings) == 8 + 8 + 4 + 8 + 2 + 4 + 4 + 8 * 8
     assert all(s.verified and len(s.chain) == 2 for s in seen)
     assert all(f.evidence for f in findings if f.id in ("cleartext-refused", "login-accepted", "served-chain"))
     assert all(e.imap.removed for e in exchanges)
@@ -246,8 +251,8 @@ def test_mail_that_pop3_does_not_see(mail: Mail) -> None:
 
 def test_a_wrong_password_that_is_accepted(mail: Mail) -> None:
     mail.serve(GOOD + "passdb {\n driver = static\n args = nopassword=y\n}\n")
-    seen = [SPEAKERS[t.protocol].wrong(t, NAME, "wrong-4567", mail.trust) for t in mail.some("pop3s", "imaps")]
-    assert len(failing(checks.wrong_password_refused(seen), "wrong-password-refused")) == 2
+    seen = mail.wrong("pop3s", "imaps")
+    assert len(failing(checks.wrong_password_refused(seen, []), "wrong-password-refused")) == 2
 
 
 def test_the_key_of_another_certificate(mail: Mail) -> None:

@@ -1,0 +1,187 @@
+"""Chapter 1: who may log in, and how."""
+
+from __future__ import annotations
+
+from mailhost.checks.benchmark.model import Entry, Outcome, Server, known, none_of, off
+
+TITLE = "Authentication"
+# They want passwords kept readable on the server, or none at all; all of them predate TLS.
+_WEAK = ("anonymous", "cram-md5", "digest-md5", "apop", "ntlm", "rpa", "skey", "otp")
+_LEAST_UID = 500
+
+
+def _mechanisms(server: Server) -> Outcome:
+    offered = server.setting("auth_mechanisms", "plain").lower().split()
+    bad = [name for name in offered if name in _WEAK]
+    return Outcome(
+        not bad,
+        "plain and login, inside TLS",
+        " ".join(offered) or "plain",
+        f"auth_mechanisms offers {', '.join(bad)}",
+    )
+
+
+def _any_password(server: Server) -> Outcome:
+    bad = [
+        f"passdb {passdb.driver}"
+        for passdb in server.passdbs
+        if passdb.says("deny") != "yes"
+        and ("nopassword" in passdb.text or (passdb.driver == "static" and "password=" in passdb.text))
+    ]
+    return none_of(bad, "every password is looked up", "a passdb lets in without looking the password up")
+
+
+def _root(server: Server) -> Outcome:
+    listed = [f"root in {path}" for path in server.hard.root_listed]
+    if server.setting("first_valid_uid", "500") == "0":
+        listed.append("first_valid_uid = 0")
+    return none_of(listed, "root has no password here and UID 0 is not valid", "root may log in")
+
+
+def _system_users(server: Server) -> Outcome:
+    least = server.setting("first_valid_uid", "500")
+    holds = int(least) >= _LEAST_UID if least.isdigit() else None
+    return known(holds, f"first_valid_uid {_LEAST_UID} or more", least, f"first_valid_uid is {least}")
+
+
+def _masters(server: Server) -> Outcome:
+    bad = [f"passdb {passdb.driver}" for passdb in server.passdbs if passdb.says("master") == "yes"]
+    return none_of(bad, "no passdb with master = yes", "there are master users")
+
+
+def _delay(server: Server) -> Outcome:
+    delay = server.setting("auth_failure_delay", "2 secs")
+    holds = delay.split()[0] != "0" if delay else None
+    return known(holds, "1 second or more", delay, f"auth_failure_delay is {delay}")
+
+
+def _logged(server: Server) -> Outcome:
+    names = ("auth_verbose_passwords", "auth_debug_passwords")
+    return off(server, names, ("no",), "Dovecot writes passwords into its log")
+
+
+ENTRIES = (
+    Entry(
+        "1.1",
+        title="A login without TLS is refused",
+        severity="critical",
+        why="whoever listens on the way reads the password",
+        measured="a login in clear text from outside, with a wrong password, beside one over TLS that works; the "
+        "effective settings",
+        remedy="Require TLS and refuse passwords in clear text.",
+        spelled={
+            "2.2": "`ssl = required`, `disable_plaintext_auth = yes`.",
+            "2.3": "`ssl = required`, `disable_plaintext_auth = yes`.",
+            "2.4": "`ssl = required`, `auth_allow_cleartext = no`.",
+        },
+        source="RFC 8314 section 3; Dovecot manual, SSL configuration",
+        measured_by=("cleartext-refused", "settings-effective"),
+    ),
+    Entry(
+        "1.2",
+        title="No way to log in is offered before TLS",
+        severity="high",
+        why="mail programs send the password to a server that offers to take it",
+        measured="the capabilities of IMAP and POP3 before TLS, from outside",
+        remedy="Require TLS, and offer no mechanism but plain and login.",
+        source="RFC 9051 section 6.2.3 (LOGINDISABLED); RFC 2595",
+        measured_by=("capabilities-cleartext", "capabilities-tls"),
+    ),
+    Entry(
+        "1.3",
+        title="No network is excepted from the rule",
+        severity="medium",
+        why="from a trusted network passwords are accepted in clear",
+        measured="the effective login_trusted_networks",
+        remedy="Leave `login_trusted_networks` empty unless a proxy needs it.",
+        source="Dovecot settings, login_trusted_networks",
+        measured_by=("trusted-networks",),
+    ),
+    Entry(
+        "1.4",
+        id="auth-mechanisms",
+        judge=_mechanisms,
+        title="Only mechanisms that need no readable passwords are offered",
+        severity="high",
+        why="the server must keep passwords readable for them (or lets anybody in), and they are offered before TLS",
+        measured="the effective auth_mechanisms",
+        remedy="`auth_mechanisms = plain`, with `login` where old clients need it: inside TLS both are safe.",
+        source="RFC 6331 (DIGEST-MD5 to historic); RFC 8314; Dovecot manual, authentication mechanisms",
+    ),
+    Entry(
+        "1.5",
+        title="A wrong password is refused",
+        severity="critical",
+        why="anybody reads everybody's mail",
+        measured="a login over TLS with a wrong password",
+        remedy="Look at the passdb sections of `doveconf -n`.",
+        source="Dovecot manual, password databases",
+        measured_by=("wrong-password-refused",),
+    ),
+    Entry(
+        "1.6",
+        id="passdb-any-password",
+        judge=_any_password,
+        title="No source of passwords lets in without one",
+        severity="critical",
+        why="whoever knows a name (or guesses one) reads that mail",
+        measured="the effective passdb sections: nopassword, or one static password for all",
+        remedy="Take the section out, or give it `deny = yes` where it is a list of people to refuse.",
+        source="Dovecot manual, static password database and the field nopassword",
+    ),
+    Entry(
+        "1.7",
+        id="root-refused",
+        judge=_root,
+        title="Root cannot log in to mail",
+        severity="high",
+        why="strangers may try root's password from anywhere, and who finds it owns the server",
+        measured="the password files that the configuration names, and the effective first_valid_uid",
+        remedy="Take root out of the file, and set first_valid_uid to the first ordinary user's.",
+        source="Dovecot manual, security tuning (first_valid_uid)",
+    ),
+    Entry(
+        "1.8",
+        id="system-users-refused",
+        judge=_system_users,
+        title="Accounts of the system cannot log in to mail",
+        severity="medium",
+        why="accounts of services get mailboxes, and their files are served as mail",
+        measured="the effective first_valid_uid",
+        remedy="`first_valid_uid = 1000`, or the first that the distribution gives to people.",
+        source="Dovecot manual, security tuning; login.defs(5), UID_MIN",
+    ),
+    Entry(
+        "1.9",
+        id="master-users",
+        judge=_masters,
+        title="There are no master users",
+        severity="medium",
+        why="one password opens every mailbox",
+        measured="the effective passdb sections",
+        remedy="Take the section with `master = yes` out once a migration is done.",
+        source="Dovecot manual, master users",
+    ),
+    Entry(
+        "1.10",
+        id="auth-delay",
+        judge=_delay,
+        title="A failed login is answered late",
+        severity="low",
+        why="passwords can be guessed as fast as the server answers",
+        measured="the effective auth_failure_delay",
+        remedy="Leave `auth_failure_delay` at its default of 2 seconds.",
+        source="Dovecot settings, auth_failure_delay",
+    ),
+    Entry(
+        "1.11",
+        id="passwords-not-logged",
+        judge=_logged,
+        title="No password is written into a log",
+        severity="high",
+        why="logs are kept for long, copied and read by many; people's typing errors are there to read as well",
+        measured="the effective auth_verbose_passwords and auth_debug_passwords",
+        remedy="`auth_verbose_passwords = no`, `auth_debug_passwords = no`; have those people change their passwords.",
+        source="Dovecot settings, auth_verbose_passwords; OWASP Logging Cheat Sheet",
+    ),
+)

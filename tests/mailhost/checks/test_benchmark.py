@@ -1,0 +1,248 @@
+"""The benchmark: its entries are whole, and each predicate judges what it says, on settings of every dialect."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from canned import answer, want
+
+from mailhost.checks import benchmark
+from mailhost.checks.benchmark.model import VERSIONS
+from mailhost.facts import hardening
+from mailhost.facts.dovecot import Dovecot
+from mailhost.facts.hardening import Hardening
+from mailhost.facts.listeners import Listener, Listeners
+from mailhost.facts.users import User, Users
+from mailhost.families import REDHAT
+
+STOCK = """\
+# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf
+mail_location = maildir:~/Maildir
+passdb {
+  driver = pam
+}
+protocols = imap pop3
+ssl = required
+userdb {
+  driver = passwd
+}
+"""
+FOUND = Dovecot(version="2.3.19.1", valid=True, running=True, config=STOCK)
+HARD = Hardening(
+    sandbox={"ProtectSystem": "full", "PrivateTmp": "yes", "PrivateDevices": "yes"},
+    core_size="0",
+    core_pattern="core",
+    processes=(("dovecot", 0, "/usr/sbin/dovecot"), ("anvil", 102, "")),
+    base="755 root /run/dovecot",
+    login="750 root /run/dovecot/login",
+    open_sockets=("/run/dovecot/auth-userdb", "/run/dovecot/login/login"),
+    accounts={
+        "default_login_user": "dovenull:x:103:105::/nonexistent:/usr/sbin/nologin",
+        "default_internal_user": "dovecot:x:102:104::/usr/lib/dovecot:/usr/sbin/nologin",
+    },
+    log_path="syslog",
+    info_log_path="",
+    syslog=True,
+    updates={},
+)
+PORTS = Listeners("ss", (Listener("tcp", "192.0.2.7", 993, 1, "dovecot"), Listener("tcp", "127.0.0.1", 24, 1, "lmtp")))
+ANNA = User("anna", 1000, 1000, "", "/home/anna", "/bin/sh", 1000, "755", 1000, "700")
+PEOPLE = Users(rows=(ANNA,))
+OWN = [entry for entry in benchmark.ENTRIES if entry.id]
+
+
+def statuses(found=FOUND, hard=HARD, ports=PORTS, people=PEOPLE):
+    return {f.id: f for f in benchmark.benchmark(found, hard, ports, people, want())}
+
+
+def broken(found=FOUND, hard=HARD, ports=PORTS, people=PEOPLE):
+    return {name for name, finding in statuses(found, hard, ports, people).items() if finding.status == "fail"}
+
+
+def config(text, version="2.3.19.1"):
+    return replace(FOUND, version=version, config=f"{STOCK}{text}\n")
+
+
+def test_a_stock_server_passes():
+    assert {f.status for f in statuses().values()} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("auth_mechanisms = plain login", None),
+        ("auth_mechanisms = PLAIN ANONYMOUS", "auth-mechanisms"),
+        ("passdb {\n  args = nopassword=y\n  driver = static\n}", "passdb-any-password"),
+        ("passdb {\n  args = password=#hidden_use-P_to_show#\n  driver = static\n}", "passdb-any-password"),
+        ("passdb static {\n  fields {\n    nopassword = yes\n  }\n}", "passdb-any-password"),
+        ("passdb {\n  args = nopassword=y\n  deny = yes\n  driver = static\n}", None),
+        ("passdb {\n  args = /etc/dovecot/m\n  driver = passwd-file\n  master = yes\n}", "master-users"),
+        ("passdb passwd-file {\n  master = yes\n  passwd_file_path = /etc/dovecot/m\n}", "master-users"),
+        ("first_valid_uid = 100", "system-users-refused"),
+        ("first_valid_uid = 1000", None),
+        ("auth_failure_delay = 0", "auth-delay"),
+        ("auth_failure_delay = 0 secs", "auth-delay"),
+        ("auth_failure_delay = 5 secs", None),
+        ("auth_verbose_passwords = sha1", "passwords-not-logged"),
+        ("auth_debug_passwords = yes", "passwords-not-logged"),
+        ("service imap-login {\n  user = root\n}", "login-unprivileged"),
+        ("service auth-worker {\n  user = root\n}", None),
+        ("default_login_user = root", "login-unprivileged"),
+        ("service pop3-login {\n  user = dovecot\n}", "login-unprivileged"),
+        ("service imap-login {\n  chroot = \n}", "login-chrooted"),
+        ("service imap-login {\n  chroot = login\n}", None),
+        ("mail_debug = yes", "debug-off"),
+        ("log_debug = category=ssl", "debug-off"),
+        ("protocol imap {\n  mail_max_userip_connections = 0\n}", "connections-limited"),
+        ("mail_max_userip_connections = 50", None),
+        ("default_vsz_limit = unlimited", "memory-limited"),
+        ("default_client_limit = 100", "auth-serves-logins"),
+        ("default_process_limit = 400", None),
+        ("service imap-login {\n  process_limit = 2000\n}", "auth-serves-logins"),
+        ("login_log_format_elements = user=<%u> method=%m", "auth-failures-logged"),
+        ("login_log_format_elements = user=<%{user}> rip=%{remote_ip}", None),
+    ],
+)
+def test_settings_are_judged_as_they_are_in_force(text, wanted):
+    assert broken(config(text)) == ({wanted} if wanted else set())
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"root_listed": ("/etc/dovecot/users",)}, "root-refused"),
+        ({"writable": ("646 root:root /etc/dovecot/dovecot.conf",)}, "conf-writable"),
+        ({"secrets": ("/etc/dovecot/dovecot-sql.conf.ext",)}, "secrets-readable"),
+        ({"named": ("644 root:root /etc/dovecot/users",)}, "secrets-readable"),
+        ({"named": ("640 root:dovecot /etc/dovecot/users",)}, None),
+        ({"open_sockets": ("/run/dovecot/auth-client",)}, "auth-sockets"),
+        ({"login": "755 root /run/dovecot/login"}, "run-dir-protected"),
+        ({"base": "777 root /run/dovecot"}, "run-dir-protected"),
+        ({"processes": (*HARD.processes, ("pop3-login", 0, ""))}, "login-unprivileged"),
+        ({"sandbox": {**HARD.sandbox, "ProtectSystem": "no"}}, "unit-sandboxed"),
+        ({"core_size": "unlimited"}, "core-dumps"),
+        ({"core_size": "unlimited", "core_pattern": "|/usr/lib/systemd/systemd-coredump"}, None),
+        ({"log_path": ""}, "log-kept"),
+        ({"syslog": False}, "log-kept"),
+        ({"info_log_path": "/dev/null"}, "auth-failures-logged"),
+        ({"log_files": ("600 root:root /var/log/dovecot.log",)}, "log-rotates"),
+        ({"log_files": ("640 root:adm /var/log/dovecot.log",), "rotated": ("/var/log/dovecot*.log",)}, None),
+        ({"log_files": ("644 root:root /var/log/d.log",), "rotated": ("/var/log/*.log",)}, "log-files-private"),
+        ({"outdated": ("/usr/sbin/dovecot",)}, "binary-current"),
+        ({"updates": {"dovecot-core": "1:2.3.19.1-9"}}, "update-pending"),
+    ],
+)
+def test_what_the_server_is_like_is_judged(change, wanted):
+    assert broken(hard=replace(HARD, **change)) == ({wanted} if wanted else set())
+
+
+@pytest.mark.parametrize("kind", ["default_login_user", "default_internal_user"])
+def test_accounts_that_can_log_in_or_are_root_or_the_same_are_found(kind):
+    for line in ("a:x:9:9::/:/bin/bash", "root:x:0:0::/root:/sbin/nologin", "b:x:102:1::/:/bin/false"):
+        accounts = {**HARD.accounts, kind: line}
+        same = kind == "default_internal_user" and line.startswith("b")
+        assert broken(hard=replace(HARD, accounts=accounts)) == (set() if same else {"service-accounts"})
+
+
+def test_other_ports_and_open_maildirs_are_found():
+    admin = Listeners("ss", (*PORTS.rows, Listener("tcp6", "::", 24245, 1, "dovecot")))
+    assert broken(ports=admin) == {"extra-listeners"}
+    other = Listeners("ss", (*PORTS.rows, Listener("tcp", "192.0.2.7", 25, 1, "master")))
+    assert broken(ports=other) == set()
+    assert broken(people=Users(rows=(replace(ANNA, maildir_mode="755"),))) == {"maildirs-private"}
+    assert broken(people=Users(rows=(replace(ANNA, maildir_mode="755", home_mode="700"),))) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"sandbox": {}}, "unit-sandboxed"),
+        ({"core_size": ""}, "core-dumps"),
+        ({"base": ""}, "run-dir-protected"),
+        ({"accounts": {}}, "service-accounts"),
+        ({"log_path": None}, "log-kept"),
+        ({"processes": ()}, "binary-current"),
+        ({"updates": None, "problem": "no cache"}, "update-pending"),
+    ],
+)
+def test_what_was_not_told_is_unknown_and_never_a_pass(change, wanted):
+    finding = statuses(hard=replace(HARD, **change))[wanted]
+    assert finding.status == "unknown"
+    assert finding.message
+    assert finding.remedy
+
+
+def test_without_dovecot_or_with_a_broken_configuration_nothing_is_judged():
+    for found in (Dovecot(), replace(FOUND, valid=False)):
+        assert {f.status for f in statuses(found).values()} == {"skip"}
+
+
+def test_entries_are_whole_and_numbered_in_order():
+    numbers = [entry.number for entry in benchmark.ENTRIES]
+    assert len(set(numbers)) == len(numbers)
+    for chapter, (_, entries) in enumerate(benchmark.CHAPTERS, 1):
+        assert [entry.number for entry in entries] == [f"{chapter}.{n}" for n in range(1, len(entries) + 1)]
+    for entry in benchmark.ENTRIES:
+        assert bool(entry.id) == bool(entry.judge) != bool(entry.measured_by), entry.number
+        assert all((entry.title, entry.why, entry.measured, entry.remedy, entry.source)), entry.number
+        assert set(entry.spelled or VERSIONS) == set(VERSIONS), entry.number
+    assert len(OWN) == len({entry.id for entry in OWN}) >= 20
+
+
+def test_the_remedy_is_in_the_words_of_the_servers_dovecot():
+    (entry,) = [entry for entry in benchmark.ENTRIES if entry.number == "1.1"]
+    assert "auth_allow_cleartext" in entry.remedy_for("2.4.1")
+    assert "disable_plaintext_auth" in entry.remedy_for("2.3.19.1")
+    assert entry.remedy_for(None) == entry.remedy
+
+
+def test_the_table_shows_every_number_with_the_worst_of_its_findings():
+    rows = {row["check"]: row for row in benchmark.table(statuses(config("auth_failure_delay = 0")).values())}
+    assert len(rows) == len(benchmark.ENTRIES)
+    assert rows["DOV-1.10"]["status"] == "fail"
+    assert rows["DOV-1.4"]["status"] == "pass"
+    assert rows["DOV-2.1"]["status"] == "-"
+
+
+def read(**said):
+    told = {
+        "show": "ProtectSystem=full\n",
+        "processes": "core=0\npattern=core\nname=dovecot\nuid=0\nexe=/usr/sbin/dovecot (deleted)\n"
+        "gone=/usr/lib/x86_64-linux-gnu/libssl.so.3\nname=anvil\nuid=102\nexe=\n",
+        "files": "",
+        "sockets": "",
+        "accounts": "default_login_user=dovenull:x:103:105::/:/usr/sbin/nologin\n",
+        "logs": 'log_path=syslog\ninfo_log_path=\nrotates=/var/log/a.log "/var/log/b b.log"\n',
+        "update": "known=yes\n",
+    }
+    return answer(hardening.query, **told | said)
+
+
+def test_what_the_server_says_is_read():
+    fact = read(update="update=dovecot-core 1:2.3-9\nknown=yes\n")
+    assert fact.processes == (("dovecot", 0, "/usr/sbin/dovecot (deleted)"), ("anvil", 102, ""))
+    assert fact.outdated == ("/usr/lib/x86_64-linux-gnu/libssl.so.3", "/usr/sbin/dovecot")
+    assert (fact.log_path, fact.info_log_path, fact.syslog) == ("syslog", "", False)
+    assert fact.updates == {"dovecot-core": "1:2.3-9"}
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ((0, "Available Upgrades\ndovecot.x86_64  1:2.3.16-12.el9  appstream\n"), {"dovecot": "1:2.3.16-12.el9"}),
+        ((1, "", "Error: No matching Packages to list\n"), {}),
+        ((0, ""), {}),
+        ((1, "", "Error: Cache-only enabled but no cache for 'appstream'\n"), None),
+    ],
+)
+def test_updates_of_dnf_are_read_and_a_missing_cache_is_not_known(said, wanted):
+    commands = hardening.query.commands(want(), REDHAT)
+    fact = answer(hardening.query, REDHAT, **dict.fromkeys(commands, "") | {"update": said})
+    assert fact.updates == wanted
+    assert bool(fact.problem) == (wanted is None)
+
+
+def test_no_number_stands_twice_in_the_remedies():
+    assert not [entry.number for entry in OWN if re.search(r"DOV-\d", entry.remedy)]
