@@ -25,7 +25,7 @@ from mailhost.checks import tls as tls_checks
 from mailhost.dovecot import dialect
 from mailhost.dovecot.settings import Dialect
 from mailhost.errors import ConnectionLost, MailhostError, UnsupportedError
-from mailhost.facts import clock, packages, service, system
+from mailhost.facts import clock, kept_certificate, packages, service, system
 from mailhost.facts.bans import Bans
 from mailhost.facts.dovecot import Dovecot
 from mailhost.families import Family, family_of
@@ -130,8 +130,13 @@ class Run:
 
     @cached_property
     def given(self) -> given.Given | None:
-        """What the sheet's certificate files hold; None when the sheet names none."""
-        return given.read(self.want.tls)
+        """What the certificate's files hold, here or on the server; None when the sheet names none."""
+        tls = self.want.tls
+        if tls is None or tls.renewed_by is None:
+            return given.read(tls)
+        with self._guarded():
+            (found,) = look(self.host, self.want, self.family, kept_certificate.query)
+        return given.kept(tls, found.pem, found.public_key, found.key_state, found.problem)
 
     @property
     def pair(self) -> pki.Pair | None:

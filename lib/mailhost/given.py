@@ -1,4 +1,4 @@
-"""The certificate, key and chain that the sheet names, read from the machine that runs the runbook."""
+"""The certificate, key and chain that the sheet names: on the machine that runs the runbook, or kept on the server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Given:
 
 def read(tls: Tls | None) -> Given | None:
     """What the sheet's files hold; None when the sheet names no certificate. The key is registered as a secret."""
-    if tls is None:
+    if tls is None or tls.certificate is None or tls.key is None:
         return None
     trust, roots = _roots(tls)
     try:
@@ -58,12 +58,30 @@ def read(tls: Tls | None) -> Given | None:
     except SheetError as error:
         state, key, problem = "missing", b"", error.what
     leaf = pki.leaf_of(bag, key) if state == "readable" else None
-    pair = None
-    shown = leaf or next((c for c in bag if not pki.may_sign(c)), next(iter(bag), None))
-    chain = pki.build_chain(shown, bag, roots) if shown else None
-    if leaf and chain:
-        pair = pki.Pair(leaf, chain.intermediates, key)
+    shown, chain = _way_up(leaf, bag, roots)
+    pair = pki.Pair(leaf, chain.intermediates, key) if leaf and chain else None
     return Given(bag, state, shown, chain, pair, trust, problem)
+
+
+def kept(tls: Tls, pem: str, public_key: str, key_state: pki.KeyState, problem: str = "") -> Given:
+    """What the files hold that an ACME client keeps on the server; of the key only the public part was read."""
+    trust, roots = _roots(tls)
+    try:
+        bag = pki.read_bag(pem.encode())
+    except ValueError as error:
+        return Given(trust=trust, problem=f"{tls.where}: {error}")
+    leaf = pki.leaf_of(bag, public_key.encode()) if key_state == "readable" else None
+    shown, chain = _way_up(leaf, bag, roots)
+    pair = pki.Pair(leaf, chain.intermediates) if leaf and chain else None
+    return Given(bag, key_state, shown, chain, pair, trust, problem)
+
+
+def _way_up(
+    leaf: x509.Certificate | None, bag: tuple[x509.Certificate, ...], roots: tuple[x509.Certificate, ...]
+) -> tuple[x509.Certificate | None, pki.Chain | None]:
+    """The certificate that is spoken of, the leaf where there is one, and its way to a root."""
+    shown = leaf or next((c for c in bag if not pki.may_sign(c)), next(iter(bag), None))
+    return shown, pki.build_chain(shown, bag, roots) if shown else None
 
 
 def _roots(tls: Tls) -> tuple[str, tuple[x509.Certificate, ...]]:

@@ -31,13 +31,14 @@ class Pair:
     """A certificate with its key, and the intermediates that clients need.
 
     chain          intermediates from the leaf's issuer upwards, the root left out
+    key_pem        the private key; None when it never leaves the server
     fullchain_pem  leaf and chain as Dovecot wants them in one file
     fingerprint    SHA-256 of the leaf, as lower-case hexadecimal digits
     """
 
     leaf: x509.Certificate
     chain: tuple[x509.Certificate, ...]
-    key_pem: bytes = field(repr=False)
+    key_pem: bytes | None = field(default=None, repr=False)
 
     @property
     def fullchain_pem(self) -> bytes:
@@ -131,12 +132,18 @@ def _key(pem: bytes) -> tuple[KeyState, bytes]:
 
 def key_matches(certificate: x509.Certificate, key_pem: bytes) -> bool:
     """Whether the private key belongs to the certificate."""
-    key = serialization.load_pem_private_key(key_pem, password=None)
-    return _public_bytes(key.public_key()) == _public_bytes(certificate.public_key())
+    return public_of(key_pem) == _public_bytes(certificate.public_key())
+
+
+def public_of(pem: bytes) -> bytes:
+    """The public key of a private one, or of a public key's own PEM, as DER. Raises ValueError."""
+    if b"PUBLIC KEY" in pem:
+        return _public_bytes(serialization.load_pem_public_key(pem))
+    return _public_bytes(serialization.load_pem_private_key(pem, password=None).public_key())
 
 
 def leaf_of(bag: Sequence[x509.Certificate], key_pem: bytes) -> x509.Certificate | None:
-    """The certificate that the key belongs to, wherever it stands in the bag.
+    """The certificate that the key (private, or its public part) belongs to, wherever it stands in the bag.
 
     A renewal that keeps its key leaves several behind: the newest is meant.
     """

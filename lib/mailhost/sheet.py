@@ -14,10 +14,19 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mailhost import redact
 from mailhost.errors import SheetError
@@ -26,6 +35,7 @@ from mailhost.errors import SheetError
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _FORBIDDEN_IN_PATH = re.compile(r"[\x00-\x1f\x7f\s'\"\\<>{}#%$`;&|*?]")
+_LINEAGE = re.compile(r"/.+/live/[^/]+/[^/]+")
 _REFERENCE = re.compile(r"(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.+|prompt:)")
 
 SERVICES = ("pop3", "imap", "pop3s", "imaps")
@@ -113,6 +123,7 @@ RemotePath = Annotated[str, AfterValidator(_remote_path)]
 Maildir = Annotated[str, AfterValidator(_maildir)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Opening = Literal["open", "closed"]
+AcmeClient = Literal["certbot", "lego", "acme.sh"]
 
 
 class _Part(BaseModel):
@@ -151,15 +162,50 @@ class Ssh(_Part):
 
 
 class Tls(_Part):
-    """The certificate that clients shall see, by files on the machine that runs the runbook."""
+    """The certificate that clients shall see.
 
-    certificate: LocalFile
-    key: KeyReference
+    By files on the machine that runs the runbook, which are installed; or, with ``renewed_by``, by files on the server
+    that an ACME client keeps there: those are never written, and Dovecot reads them anew after each renewal.
+    """
+
+    certificate: LocalFile | None = None
+    key: KeyReference | None = None
     chain: LocalFile | None = None
     trust: LocalFile | None = None
     minimum: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.2"
+    renewed_by: AcmeClient | None = None
     certificate_path: RemotePath | None = None
     key_path: RemotePath | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        local = [key for key in ("certificate", "key", "chain") if getattr(self, key) is not None]
+        if self.renewed_by is None:
+            missing = [key for key in ("certificate", "key") if key not in local]
+            if missing:
+                msg = f"{' and '.join(missing)} missing; or name the ACME client on the server in renewed_by"
+                raise ValueError(msg)
+            return self
+        if local:
+            msg = f"renewed_by says that {self.renewed_by} keeps the files on the server: leave {', '.join(local)} out"
+            raise ValueError(msg)
+        if self.certificate_path is None or self.key_path is None:
+            msg = f"certificate_path and key_path must say where {self.renewed_by} keeps its files on the server"
+            raise ValueError(msg)
+        if self.renewed_by == "certbot" and not _LINEAGE.fullmatch(self.certificate_path):
+            msg = "certbot's certificate_path is /etc/letsencrypt/live/NAME/fullchain.pem, or so below another folder"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def where(self) -> str:
+        """What a person is told that the certificate is read from."""
+        return self.certificate or f"{self.certificate_path} on the server"
+
+    @property
+    def where_key(self) -> str:
+        """What a person is told that the key is read from; never the key."""
+        return self.key or f"{self.key_path} on the server"
 
 
 class Firewall(_Part):

@@ -88,6 +88,7 @@ class Row:
     judge     the section that judges it, in ``mode``
     sheet     what is another in the sheet; None takes the key out
     issue     the certificate that the sheet, or the server (``serve``), gets instead
+    kept      the sheet says that an ACME client keeps the certificate, where it lies already
     captured  file and name of the test of captured output, where a container cannot be broken so
     """
 
@@ -102,6 +103,7 @@ class Row:
     sheet: dict[str, Any] = field(default_factory=dict)
     issue: dict[str, Any] | None = None
     serve: bool = False
+    kept: bool = False
     canary: bool = False
     systems: tuple[str, ...] = ("debian12",)
     captured: tuple[str, ...] = ()
@@ -505,6 +507,7 @@ ROWS = (
         systems=("el",),
     ),
     Row("certificate-installed", 'echo >>"$crt"', "sed -i '$d' \"$crt\"", systems=BOTH),
+    Row("renewal-hook", kept=True, systems=BOTH),
     Row("key-file-protected", 'chmod 0644 "$key"', 'chmod 0600 "$key"', systems=BOTH),
     Row(
         "tls-handshake",
@@ -680,15 +683,20 @@ class Patient:
     healthy: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
 
     @property
-    def paths(self) -> str:
-        """Shell variables for a row's scripts."""
+    def files(self) -> tuple[str, str]:
+        """Where certificate and key lie."""
         certs, private = {
             "debian12": ("/etc/ssl/certs", "/etc/ssl/private"),
             "el": ("/etc/pki/tls/certs", "/etc/pki/tls/private"),
         }[self.server.system]
-        name = self.server.name
+        return f"{certs}/{self.server.name}.crt", f"{private}/{self.server.name}.key"
+
+    @property
+    def paths(self) -> str:
+        """Shell variables for a row's scripts."""
+        certificate, key = self.files
         drop_in = "/etc/dovecot/conf.d/99-dovecot-runbook.conf"
-        return f"name={name} crt={certs}/{name}.crt key={private}/{name}.key dropin={drop_in}\n"
+        return f"name={self.server.name} crt={certificate} key={key} dropin={drop_in}\n"
 
     def say(self, script: str) -> None:
         ran = self.server.run(self.paths + script)
@@ -742,6 +750,11 @@ def altered(patient: Patient, row: Row) -> dict[str, Any] | None:
             values.pop(key)
         else:
             values[key] = {**values[key], **value} if isinstance(value, dict) else value
+    if row.kept:
+        certificate, key = patient.files
+        values["tls"] = {
+            "renewed_by": "lego", "certificate_path": certificate, "key_path": key, "trust": values["tls"]["trust"],
+        }  # fmt: skip
     if row.issue is None:
         return values
     odd = {"only", "without", "names"}

@@ -75,7 +75,18 @@ def test_it_is_right_as_it_stands_once_its_files_are_there(tmp_path: Path) -> No
 
 def test_it_is_right_with_every_key_in_force(tmp_path: Path) -> None:
     values = with_files(yaml.safe_load(uncommented()), tmp_path)
+    del values["tls"]["renewed_by"]
     sheet.from_mapping(values, base=tmp_path, source="the example")
+
+
+def test_it_is_right_with_files_that_are_renewed_on_the_server(tmp_path: Path) -> None:
+    values = with_files(yaml.safe_load(uncommented()), tmp_path)
+    for key in ("certificate", "key", "chain"):
+        del values["tls"][key]
+    kept = re.search(r"(/etc/letsencrypt\S+) and (\S+)\.", EXAMPLE.read_text())
+    assert kept is not None
+    values["tls"] |= {"certificate_path": kept[1], "key_path": str(Path(kept[1]).with_name(kept[2]))}
+    assert sheet.from_mapping(values, base=tmp_path, source="the example").tls.renewed_by == "certbot"
 
 
 def test_a_commented_key_with_a_default_shows_that_default(tmp_path: Path) -> None:

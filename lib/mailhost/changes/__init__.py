@@ -6,7 +6,7 @@ from mailhost.changes.base import STALE, Change, undo
 from mailhost.changes.files import ABSENT, FileState, IncludeLast, WriteDropIn, WriteFile, forget_old
 from mailhost.changes.firewall import Firewalld, Rule, Ufw
 from mailhost.changes.packages import InstallPackages
-from mailhost.changes.unit import EnableUnit, ReloadUnit, RestartUnit, StartUnit, UnitChange, UnmaskUnit
+from mailhost.changes.unit import EnableUnit, ReloadUnit, RestartUnit, StartUnit, UnitChange, UnmaskUnit, WatchFiles
 
 __all__ = [
     "ABSENT",
@@ -24,6 +24,7 @@ __all__ = [
     "Ufw",
     "UnitChange",
     "UnmaskUnit",
+    "WatchFiles",
     "WriteDropIn",
     "WriteFile",
     "forget_old",

@@ -68,6 +68,18 @@ now=$(systemctl is-enabled "$1")
 
 _STOP = 'systemctl stop "$1"'
 
+_WATCH = """\
+systemctl daemon-reload && systemctl enable "$1" && systemctl restart "$1" || exit 1
+systemctl is-active "$1"
+"""
+# The unit's own file is gone again by now, and systemd would not disable what it does not find.
+_UNWATCH = """\
+systemctl stop "$1"
+rm -f "/etc/systemd/system/multi-user.target.wants/$1"
+systemctl daemon-reload
+"""
+_WATCH_AGAIN = 'systemctl daemon-reload; systemctl restart "$1"'
+
 
 @dataclass(frozen=True)
 class UnitChange(Change):
@@ -205,3 +217,30 @@ class ReloadUnit(UnitChange):
     def undo(self) -> tuple[Command, ...]:
         """Reload once more, with the files from before."""
         return (sh(_ACT, self.unit, "reload", timeout=90),)
+
+
+@dataclass(frozen=True)
+class WatchFiles(UnitChange):
+    """Have systemd watch files by a path unit, now and from each start of the server on.
+
+    enabled   whether it was so before
+    """
+
+    enabled: bool = False
+
+    @property
+    def title(self) -> str:
+        """What is changed, in a few words."""
+        return f"have systemd watch by {self.unit}"
+
+    def diff(self) -> str:
+        """One line."""
+        return f"{'~' if self.enabled else '+'} {self.unit} enabled and active"
+
+    def commands(self) -> tuple[Command, ...]:
+        """Guard, then enable, start anew, and look."""
+        return (sh(_GUARD_ENABLED, self.unit, "enabled" if self.enabled else ""), sh(_WATCH, self.unit))
+
+    def undo(self) -> tuple[Command, ...]:
+        """Stop watching, or watch as the files from before say."""
+        return (sh(_WATCH_AGAIN if self.enabled else _UNWATCH, self.unit),)

@@ -15,7 +15,13 @@ from mailhost.sheet import Sheet, Tls
 _KEY_PROBLEMS = {
     "encrypted": "the private key is encrypted: Dovecot starts with it and then drops every TLS client",
     "unreadable": "the private key's PEM block cannot be read: it is damaged or of an unknown kind",
-    "missing": "there is no private key in what the sheet's tls.key leads to",
+    "missing": "there is no private key in what the sheet leads to",
+}
+
+# by whether the files are here
+_WHERE_CHAIN = {
+    True: "put the intermediates that the authority sent along into tls.chain",
+    False: "have tls.certificate_path name the client's file with the whole chain (fullchain.pem of certbot)",
 }
 
 
@@ -66,9 +72,9 @@ def _given(given: Given, tls: Tls) -> Finding:
         title,
         "fail",
         "critical",
-        expected=f"a PEM certificate in {tls.certificate}",
+        expected=f"a PEM certificate in {tls.where}",
         actual=given.problem or "no certificate in it",
-        message=f"{tls.certificate} holds no readable certificate, so there is none to install",
+        message=f"{tls.where} holds no readable certificate, so there is none to serve",
         remedy="give the certificate in PEM form (-----BEGIN CERTIFICATE-----); "
         "`openssl x509 -inform der -in FILE` turns DER into PEM.",
         blocking=True,
@@ -87,7 +93,7 @@ def _key_readable(given: Given, tls: Tls) -> Finding:
         expected="a private key in PEM form, not encrypted",
         actual=given.key_state,
         message=given.problem or _KEY_PROBLEMS[given.key_state],
-        remedy=f"check tls.key in the sheet ({tls.key}); `openssl pkey -in FILE` takes a passphrase off.",
+        remedy=f"check the key that the sheet names ({tls.where_key}); `openssl pkey -in FILE` takes a passphrase off.",
         blocking=True,
     )
 
@@ -109,7 +115,7 @@ def _key_matches(given: Given, tls: Tls) -> Finding:
         "critical",
         expected="the same public key",
         actual="another public key",
-        message=f"the key belongs to no certificate in {tls.certificate}: "
+        message=f"the key belongs to no certificate in {tls.where}: "
         "Dovecot would start with the two and then drop every TLS client",
         remedy="give the key with which this certificate was requested, or request a new certificate.",
         blocking=True,
@@ -132,7 +138,7 @@ def _names(leaf: x509.Certificate, wanted: str, tls: Tls) -> Finding:
         actual=shown,
         message=f"the certificate does not hold for {wanted}: mail programs that use that name will warn or refuse"
         + ("" if found else "; a common name alone has counted for nothing since RFC 6125"),
-        remedy=f"request a certificate with {wanted} in subjectAltName (now: {tls.certificate}), "
+        remedy=f"request a certificate with {wanted} in subjectAltName (now: {tls.where}), "
         "or take the name out of mail_names.",
         blocking=True,
     )
@@ -192,7 +198,7 @@ def _complete(given: Given, chain: pki.Chain, tls: Tls) -> Finding:
         expected=f"a way up to a root of {given.trust}",
         actual="self-signed" if alone else f"ends at {chain.missing!r}",
         message=f"{what}: mail programs cannot tell the server from an impostor and will warn or refuse",
-        remedy="put the intermediates that the authority sent along into tls.chain; for an authority of your own "
+        remedy=_WHERE_CHAIN[tls.renewed_by is None] + "; for an authority of your own "
         f"name its root in tls.trust (now: {tls.trust or 'not set, so the roots of this system count'}).",
         blocking=True,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mailhost import pki
+from mailhost.checks.outcome import judged
 from mailhost.dovecot import dialect, dropin
 from mailhost.dovecot.settings import Dialect, Settings, certificate_paths, wanted
 from mailhost.facts.certificate_files import CertificateFiles, File
@@ -173,7 +174,10 @@ def drop_in_as_written(
 
 
 def certificate_installed(files: CertificateFiles, pair: pki.Pair | None, want: Sheet, family: Family) -> list[Finding]:
-    """``certificate-installed``: certificate and key on the server are, byte for byte, those of the sheet."""
+    """``certificate-installed``: certificate and key on the server are, byte for byte, those of the sheet.
+
+    Those that an ACME client keeps on the server need only be there: they are what the sheet names.
+    """
     title = "Certificate and key are installed"
     if pair is None:
         return [
@@ -187,6 +191,8 @@ def certificate_installed(files: CertificateFiles, pair: pki.Pair | None, want: 
             )
         ]
     paths = certificate_paths(want, family)
+    if pair.key_pem is None:
+        return [_kept(path, file, files) for path, file in zip(paths, (files.certificate, files.key), strict=True)]
     pairs = ((paths[0], files.certificate, pair.fullchain_pem), (paths[1], files.key, pair.key_pem))
     return [_installed(path, file, content, files) for path, file, content in pairs]
 
@@ -211,6 +217,21 @@ def _installed(path: str, file: File, content: bytes, files: CertificateFiles) -
         "clients are served another certificate, or none, after the next reload",
         remedy="apply section 05_secure; when the server renews its certificate itself, give the sheet the new files.",
         **shown,
+    )
+
+
+def _kept(path: str, file: File, files: CertificateFiles) -> Finding:
+    return judged(
+        file.digest is not None,
+        "certificate-installed",
+        "Certificate and key are installed",
+        files,
+        subject=path,
+        expected="there",
+        actual="not there" if file.digest is None else f"sha256 {file.digest[:16]}",
+        message=f"{path} is not there: Dovecot will not start again without it",
+        remedy="have the ACME client issue the certificate, or correct the path in the sheet.",
+        severity="high",
     )
 
 
@@ -244,8 +265,9 @@ def key_file_protected(files: CertificateFiles) -> list[Finding]:
             title,
             "fail",
             message=f"{key.path} is {key.mode} {key.owner}: others than root can read the key and pose as the server",
-            remedy=f"`chown root:root {key.path}; chmod 0600 {key.path}`, or apply section 05_secure; "
-            "Dovecot opens it as root. If somebody may have read it, request a new certificate with a new key.",
+            remedy=f"`chown root:root {key.path}; chmod 0600 {key.path}`; section 05_secure does so to a key "
+            "that it installed. Dovecot opens it as root. If somebody may have read it, request a new certificate with "
+            "a new key.",
             **shown,
         )
     ]

@@ -50,17 +50,23 @@ def _commands(sheet: Sheet, family: Family | None) -> Mapping[str, Command]:
     if family is None:
         return {}
     certificate, key = certificate_paths(sheet, family)
-    return {"certificate": sh(_LOOK, certificate), "key": sh(_LOOK, key)}
+    return {"certificate": look_at(certificate), "key": look_at(key)}
+
+
+def look_at(path: str) -> Command:
+    """What asks for one file: its digest, mode, owner and label."""
+    return sh(_LOOK, path)
 
 
 def read(results: Mapping[str, Result]) -> CertificateFiles:
     """Both files. Raises CommandError when one is there and cannot be read."""
     if not results:
         return CertificateFiles()
-    return CertificateFiles(_file(results["certificate"]), _file(results["key"]))
+    return CertificateFiles(file(results["certificate"]), file(results["key"]))
 
 
-def _file(result: Result) -> File:
+def file(result: Result) -> File:
+    """What `look_at` found. Raises CommandError when the file is there and cannot be read."""
     out, path = result.checked().stdout, result.command.argv[4]
     if out.startswith("absent"):
         return File(path)

@@ -19,17 +19,19 @@ from mailhost.changes import (
     StartUnit,
     Ufw,
     UnmaskUnit,
+    WatchFiles,
     WriteDropIn,
     WriteFile,
 )
 from mailhost.dovecot import dialect, dropin
 from mailhost.dovecot.layout import Layout
-from mailhost.dovecot.settings import Settings
+from mailhost.dovecot.settings import Settings, wanted
 from mailhost.errors import UnsupportedError
 from mailhost.facts.certificate_files import CertificateFiles, File
 from mailhost.facts.dovecot import Dovecot
 from mailhost.facts.firewall import Firewall
 from mailhost.facts.packages import Packages
+from mailhost.facts.renewal_hook import RenewalHook
 from mailhost.facts.service import Service
 from mailhost.facts.system import System
 from mailhost.families import DEBIAN, REDHAT
@@ -244,15 +246,68 @@ def test_a_renewed_certificate_needs_a_reload_only(pair: pki.Pair):
 
 
 def test_a_reload_that_never_came_is_made_up_for(pair: pki.Pair):
-    (reload,) = secure(secured(pair), installed(pair), pair, served="0" * 64)
+    (reload,) = secure(secured(pair), installed(pair), pair, served=["0" * 64])
     assert isinstance(reload, ReloadUnit)
-    assert secure(secured(pair), installed(pair), pair, served=pair.fingerprint) == []
+    assert secure(secured(pair), installed(pair), pair, served=[pair.fingerprint]) == []
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "0640"}, {"owner": "root:ssl-cert"}])
 def test_a_key_that_others_can_read_is_protected_without_a_reload(pair: pki.Pair, wrong: dict[str, str]):
     (change,) = secure(secured(pair), installed(pair, **wrong), pair)
     assert change.title == "protect /etc/ssl/private/mail.key"
+
+
+LIVE = "/etc/letsencrypt/live/mail"
+
+
+def kept(client: str, folder: str = LIVE) -> sheet.Sheet:
+    tls = {"renewed_by": client, "certificate_path": f"{folder}/fullchain.pem", "key_path": f"{folder}/privkey.pem"}
+    values = {"name": "mail", "mail_names": ["mail.example.test"], "tls": tls}
+    return sheet.from_mapping(values, base=Path(), source="test")
+
+
+def hooked(changes: list[Any], **states: bool) -> RenewalHook:
+    """What would be found after these changes."""
+    files = [File(c.path, c.digest, c.mode, c.owner) for c in changes if isinstance(c, WriteFile)]
+    return RenewalHook(tuple(files), **states)
+
+
+def kept_secure(pair: pki.Pair, want: sheet.Sheet, hook: RenewalHook, served: str = "") -> list[Any]:
+    settled = secured(pair)
+    blocks = dropin.Blocks(dropin.split(settled.drop_in or "").mail, V23.tls(wanted(want, DEBIAN, ipv6=True)))
+    text = dropin.render(blocks, sheet="mail")
+    there = dataclasses.replace(settled, drop_in=text)
+    mine = dataclasses.replace(pair, key_pem=None)
+    return operations.secure(there, RUNNING, installed(pair), mine, want, DEBIAN, V23, hook=hook,
+                             served=[served or pair.fingerprint])  # fmt: skip
+
+
+def test_certbot_gets_a_program_in_its_folder_for_deploy_hooks_and_files_stay(pair: pki.Pair):
+    (write,) = changes = kept_secure(pair, kept("certbot"), RenewalHook())
+    assert (write.path, write.mode) == ("/etc/letsencrypt/renewal-hooks/deploy/dovecot-runbook", "0755")
+    assert f"certificate={LIVE}/fullchain.pem\n" in write.after.decode()
+    assert kept_secure(pair, kept("certbot"), hooked(changes)) == []
+
+
+@pytest.mark.parametrize("client", ["lego", "acme.sh"])
+def test_systemd_watches_for_a_client_whose_hooks_are_not_ours_to_edit(pair: pki.Pair, client: str):
+    *files, watch = changes = kept_secure(pair, kept(client), RenewalHook())
+    assert [file.path.rpartition("/")[2] for file in files] == [
+        "dovecot-certificate-renewed", "dovecot-certificate.service", "dovecot-certificate.path",
+    ]  # fmt: skip
+    assert watch == WatchFiles("dovecot-certificate.path", enabled=False)
+    assert kept_secure(pair, kept(client), hooked(changes, enabled=True, active=True)) == []
+    # one that was stopped is started again; one that watches another file is told anew
+    assert kept_secure(pair, kept(client), hooked(changes, enabled=True)) == [dataclasses.replace(watch, enabled=True)]
+    moved = kept_secure(pair, kept(client, "/var/lib/lego"), hooked(changes, enabled=True, active=True))
+    assert [type(change) for change in moved] == [WriteFile, WriteFile, WatchFiles]
+
+
+def test_a_renewal_that_was_missed_is_made_up_for(pair: pki.Pair):
+    hook = hooked(kept_secure(pair, kept("certbot"), RenewalHook()))
+    assert [type(c) for c in kept_secure(pair, kept("certbot"), hook, served="0" * 64)] == [ReloadUnit]
+    files = installed(pair)
+    assert operations.renew(files, dataclasses.replace(pair, key_pem=None), kept("certbot"), DEBIAN) == []
 
 
 # ---- firewall
