@@ -33,7 +33,7 @@ class Clients:
 
     failed    failed logins of this run so far, those of earlier sections with them
     thorough  whether more of them may be made than the sheet says
-    later     the section of this run that logs in after this one, and makes the failed logins therefore
+    later     the section of this run that logs in after this one, and makes all but one of the failed logins therefore
     bannable  how many failed logins get this machine banned, less one; None when nobody bans
     """
 
@@ -102,13 +102,16 @@ class Clients:
 
     def _budget(self) -> matrix.Budget:
         """How many failed logins are left to this run."""
-        if self.later:
-            return matrix.Budget(0, f"left to {self.later}: failed logins come after all logins that should work")
         total = None if self.thorough else self.want.failed_logins
         why = f"beyond the budget of {total} failed logins a run: each costs this machine's address seconds there"
         if self.bannable is not None and (total is None or self.bannable < total):
             total, why = self.bannable, "more failed logins would get this machine banned"
-        return matrix.Budget(total, why).left(self.failed)
+        budget = matrix.Budget(total, why).left(self.failed)
+        if not self.later:
+            return budget
+        # an expired account is there only now
+        why = f"left to {self.later}: failed logins come after all logins that should work"
+        return matrix.Budget(min(1, 1 if budget.failed is None else budget.failed), why, ("expired",))
 
     def _trust(self) -> Trust:
         return Trust(roots=self.want.tls.trust if self.want.tls else None)

@@ -28,8 +28,10 @@ def want() -> Sheet:
         ({"bannable": 2}, 2, "get this machine banned"),
         ({"bannable": 9}, 4, "beyond the budget of 4"),
         ({"bannable": 2, "thorough": True, "failed": 1}, 1, "get this machine banned"),
-        ({"later": "06_audit"}, 0, "left to 06_audit"),
-        ({"later": "06_audit", "thorough": True}, 0, "left to 06_audit"),
+        ({"later": "06_audit"}, 1, "left to 06_audit"),
+        ({"later": "06_audit", "thorough": True}, 1, "left to 06_audit"),
+        ({"later": "06_audit", "failed": 4}, 0, "left to 06_audit"),
+        ({"later": "06_audit", "bannable": 0}, 0, "left to 06_audit"),
     ],
 )
 def test_the_budget_of_a_run(given: dict[str, Any], failed: int | None, says: str) -> None:
@@ -37,6 +39,7 @@ def test_the_budget_of_a_run(given: dict[str, Any], failed: int | None, says: st
     budget = Clients(host, want(), ("192.0.2.1",), **given)._budget()
     assert budget.failed == failed
     assert says in budget.why
+    assert budget.kinds == (("expired",) if "later" in given else ("wrong", "unknown", "expired"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from mailhost.probes import stories
@@ -23,14 +23,15 @@ Bad = Literal["wrong", "unknown", "expired"]  # the stories of credentials that 
 
 @dataclass(frozen=True)
 class Budget:
-    """How many failed logins may be made, None for any number, and why no more."""
+    """How many failed logins may be made, None for any number, by which kinds of credentials, and why no more."""
 
     failed: int | None
     why: str = ""
+    kinds: tuple[Bad, ...] = get_args(Bad)
 
     def left(self, spent: int) -> Budget:
         """The budget after some of it is spent."""
-        return self if self.failed is None else Budget(max(0, self.failed - spent), self.why)
+        return self if self.failed is None else replace(self, failed=max(0, self.failed - spent))
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def matrix(targets: Sequence[Target], login: Login, expired: Login | None, budge
         "expired": expired,
     }
     ranked = rank([cell for cell in cells(targets) if who[cell.story] is not None])
-    tried, beyond = ranked[: left.failed], ranked[len(ranked) if left.failed is None else left.failed :]
+    tried = [cell for cell in ranked if cell.story in left.kinds][: left.failed]
+    beyond = [cell for cell in ranked if cell not in tried]
     wrong = parallel([(stories.enter, (c.target, who[c.story], c.mechanism, c.story)) for c in tried], workers=64)
     without = [cell for cell in cells(targets) if who[cell.story] is None]
     reason = "no expired account is made where the sheet's test_account is used"

@@ -143,6 +143,16 @@ def test_without_an_expired_account_its_cells_are_skipped(monkeypatch: pytest.Mo
     assert "no expired account" in skipped.message
 
 
+def test_a_section_that_leaves_the_others_to_a_later_one_tries_the_expired_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = served(monkeypatch)
+    seen = matrix.matrix(ALL, ANNA, OLD, Budget(1, "left to 06_audit", ("expired",)))
+    assert asked == {"login": 16, "expired": 1}
+    assert by_id(seen)["expired-account-refused"] == {"pass": 1, "skip": 1}
+    assert matrix.failed(seen) == 1
+
+
 def test_a_budget_is_spent_once() -> None:
     assert Budget(4).left(3).failed == 1
     assert Budget(4).left(9).failed == 0
