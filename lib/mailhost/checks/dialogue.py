@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
-from mailhost.finding import Finding, Severity, Status
+from mailhost.checks.outcome import observed, unobserved
+from mailhost.finding import Finding, Status
 from mailhost.parse.dialogue import needs_tls
 from mailhost.probes.dialogue import Attempt, Dialogue
 
@@ -374,41 +376,18 @@ def title(check: str) -> str:
 
 def _unknown(check: str, d: Dialogue, reason: str | None = None) -> Finding:
     why = reason or d.error or "the dialogue ended before it came to that"
-    return _finding(
-        check,
-        d,
-        "unknown",
-        severity="high",
-        actual=why,
-        message=f"whether {_TITLES[check]} at {d.target} could not be found out: {why}. It is neither good nor bad.",
-        remedy="see the dialogue in the transcript, mend what is named there and run it again.",
-    )
+    remedy = "see the dialogue in the transcript, mend what is named there and run it again."
+    expected = _EXPECTED[check][d.target.protocol]
+    return unobserved(check, _TITLES[check], d, why, remedy, subject=_subject(d), expected=expected)
 
 
-def _finding(
-    check: str,
-    d: Dialogue,
-    status: Status,
-    *,
-    actual: str,
-    expected: str = "",
-    message: str = "",
-    remedy: str = "",
-    severity: Severity = "high",
-    evidence: tuple[int, ...] = (),
-) -> Finding:
-    return Finding(
-        id=check,
-        title=_TITLES[check],
-        status=status,
-        severity=severity,
-        subject=str(d.target) if d.mechanism is None else f"{d.target} by {d.mechanism}",
-        expected=expected or _EXPECTED[check][d.target.protocol],
-        actual=actual,
-        message=message,
-        remedy=remedy,
-        evidence=(*d.evidence, *evidence),
-    )
+def _finding(check: str, d: Dialogue, status: Status, *, expected: str = "", **told: Any) -> Finding:
+    expected = expected or _EXPECTED[check][d.target.protocol]
+    return observed(check, _TITLES[check], d, status, expected=expected, subject=_subject(d), **told)
+
+
+def _subject(d: Dialogue) -> str:
+    return str(d.target) if d.mechanism is None else f"{d.target} by {d.mechanism}"
 
 
 def _shown(attempt: Attempt) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+from mailhost.checks.outcome import observed, unobserved
 from mailhost.finding import Finding, Severity, Status
 from mailhost.policy import LEVELS, Level, Policy
 from mailhost.probes.offers import Ciphers, Versions
@@ -135,36 +137,9 @@ _TITLES = {
 
 
 def _unknown(check: str, seen: Versions | Ciphers, why: str) -> Finding:
-    return _finding(
-        check,
-        seen,
-        "unknown",
-        actual=why,
-        message=f"whether {_TITLES[check]} at {seen.target} could not be found out: {why}. It is neither good nor bad.",
-        remedy="mend what is named there and run it again; the transcript has each hello and its reply.",
-    )
+    remedy = "mend what is named there and run it again; the transcript has each hello and its reply."
+    return unobserved(check, _TITLES[check], seen, why, remedy)
 
 
-def _finding(
-    check: str,
-    seen: Versions | Ciphers,
-    status: Status,
-    *,
-    actual: str,
-    expected: str = "",
-    message: str = "",
-    remedy: str = "",
-    severity: Severity = "high",
-) -> Finding:
-    return Finding(
-        id=check,
-        title=_TITLES[check],
-        status=status,
-        severity=severity,
-        subject=str(seen.target),
-        expected=expected,
-        actual=actual,
-        message=message,
-        remedy=remedy,
-        evidence=seen.evidence,
-    )
+def _finding(check: str, seen: Versions | Ciphers, status: Status, **told: Any) -> Finding:
+    return observed(check, _TITLES[check], seen, status, **told)

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from mailhost.finding import Finding, Severity
+from mailhost.finding import Finding, Severity, Status
+from mailhost.probes.target import Target
 from mailhost.query import Fact
+
+
+class Seen(Protocol):
+    """What a client saw of one port, whatever it was after."""
+
+    @property
+    def target(self) -> Target:
+        """The port."""
+
+    @property
+    def evidence(self) -> tuple[int, ...]:
+        """Numbers of transcript entries."""
 
 
 def judged(
@@ -36,6 +50,52 @@ def judged(
         remedy="" if holds else remedy,
         evidence=tuple(n for one in facts for n in one.evidence),
         blocking=blocking,
+    )
+
+
+def observed(
+    id: str,  # noqa: A002  # the finding's own word
+    title: str,
+    seen: Seen,
+    status: Status,
+    *,
+    actual: str,
+    expected: str = "",
+    message: str = "",
+    remedy: str = "",
+    severity: Severity = "high",
+    subject: str = "",
+    evidence: tuple[int, ...] = (),
+) -> Finding:
+    """A finding about one port; ``evidence`` adds to what the client saw there itself."""
+    return Finding(
+        id=id,
+        title=title,
+        status=status,
+        severity=severity,
+        subject=subject or str(seen.target),
+        expected=expected,
+        actual=actual,
+        message=message,
+        remedy=remedy,
+        evidence=(*seen.evidence, *evidence),
+    )
+
+
+def unobserved(
+    id: str,  # noqa: A002  # the finding's own word
+    title: str,
+    seen: Seen,
+    why: str,
+    remedy: str,
+    *,
+    expected: str = "",
+    subject: str = "",
+) -> Finding:
+    """What could not be found out about one port, and why."""
+    message = f"whether {title} at {seen.target} could not be found out: {why}. It is neither good nor bad."
+    return observed(
+        id, title, seen, "unknown", actual=why, expected=expected, message=message, remedy=remedy, subject=subject
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+from mailhost.checks.outcome import observed, unobserved
 from mailhost.finding import Finding, Status
 from mailhost.parse.dialogue import imap_reply, pop3_reply
 from mailhost.probes.dialogue import Dialogue
@@ -89,26 +91,10 @@ _EXPECTED = {
 
 def _unknown(check: str, d: Dialogue, reason: str | None = None) -> Finding:
     why = reason or d.error or "the dialogue ended before it came to that"
-    return _finding(
-        check,
-        d,
-        "unknown",
-        actual=why,
-        message=f"whether {_TITLES[check]} at {d.target} could not be found out: {why}. It is neither good nor bad.",
-        remedy="see the dialogue in the transcript, mend what is named there and run it again.",
-    )
+    remedy = "see the dialogue in the transcript, mend what is named there and run it again."
+    expected = _EXPECTED[check][d.target.protocol]
+    return unobserved(check, _TITLES[check], d, why, remedy, expected=expected)
 
 
-def _finding(check: str, d: Dialogue, status: Status, *, actual: str, message: str = "", remedy: str = "") -> Finding:
-    return Finding(
-        id=check,
-        title=_TITLES[check],
-        status=status,
-        severity="high",
-        subject=str(d.target),
-        expected=_EXPECTED[check][d.target.protocol],
-        actual=actual,
-        message=message,
-        remedy=remedy,
-        evidence=d.evidence,
-    )
+def _finding(check: str, d: Dialogue, status: Status, **told: Any) -> Finding:
+    return observed(check, _TITLES[check], d, status, expected=_EXPECTED[check][d.target.protocol], **told)

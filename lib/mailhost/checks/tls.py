@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
+from mailhost.checks.outcome import observed, unobserved
 from mailhost.finding import Finding, Severity, Status
 from mailhost.policy import LEVELS, Level, Policy, shipped
 from mailhost.probes.certificate import Certificate
@@ -332,37 +334,9 @@ _TITLES = {
 
 def _unknown(check: str, s: TlsSeen, reason: str | None = None) -> Finding:
     why = reason or s.error or "no certificate was seen"
-    return _finding(
-        check,
-        s,
-        "unknown",
-        severity="high",
-        actual=why,
-        message=f"whether {_TITLES[check]} at {s.target} could not be found out: {why}. It is neither good nor bad.",
-        remedy="mend what is named there and run it again; the transcript has what openssl said.",
-    )
+    remedy = "mend what is named there and run it again; the transcript has what openssl said."
+    return unobserved(check, _TITLES[check], s, why, remedy)
 
 
-def _finding(
-    check: str,
-    s: TlsSeen,
-    status: Status,
-    *,
-    actual: str,
-    expected: str = "",
-    message: str = "",
-    remedy: str = "",
-    severity: Severity = "high",
-) -> Finding:
-    return Finding(
-        id=check,
-        title=_TITLES[check],
-        status=status,
-        severity=severity,
-        subject=str(s.target),
-        expected=expected,
-        actual=actual,
-        message=message,
-        remedy=remedy,
-        evidence=s.evidence,
-    )
+def _finding(check: str, s: TlsSeen, status: Status, **told: Any) -> Finding:
+    return observed(check, _TITLES[check], s, status, **told)
