@@ -69,6 +69,18 @@ mv -f "$new" "$path"
 if command -v restorecon >/dev/null; then restorecon "$path"; fi
 """
 
+# What was kept, a link perhaps, takes the place of $path.
+_PUT_BACK = """\
+set -e
+new=$(mktemp -u "${path%/*}/.dovecot-runbook.XXXXXX")
+trap 'rm -f "$new"' EXIT
+trap 'exit 143' HUP INT TERM
+cp -a "$keep" "$new"
+mv -f "$new" "$path"
+rm -f "$keep"
+if command -v restorecon >/dev/null; then restorecon "$path"; fi
+"""
+
 _UNDO = (
     _STATE
     + """\
@@ -86,15 +98,8 @@ if [ ! -e "$keep" ] && [ ! -L "$keep" ]; then
     echo "the copy of $path from before is gone" >&2
     exit 1
 fi
-set -e
-new=$(mktemp -u "${path%/*}/.dovecot-runbook.XXXXXX")
-trap 'rm -f "$new"' EXIT
-trap 'exit 143' HUP INT TERM
-cp -a "$keep" "$new"
-mv -f "$new" "$path"
-rm -f "$keep"
-if command -v restorecon >/dev/null; then restorecon "$path"; fi
 """
+    + _PUT_BACK
 )
 
 
@@ -279,15 +284,8 @@ if [ "$({ cat "$keep" -; } | sha256sum | cut -c 1-64)" != "$now" ]; then
     echo "$path was changed by somebody else since: left as it is" >&2
     exit 75
 fi
-set -e
-new=$(mktemp "${path%/*}/.dovecot-runbook.XXXXXX")
-trap 'rm -f "$new"' EXIT
-trap 'exit 143' HUP INT TERM
-cp -a "$keep" "$new"
-mv -f "$new" "$path"
-rm -f "$keep"
-if command -v restorecon >/dev/null; then restorecon "$path"; fi
 """
+    + _PUT_BACK
 )
 
 
