@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,6 @@ from mailhost.finding import Finding
 from mailhost.host import Host, Result, numbered
 
 Proof = Callable[[], Sequence[Finding]]
-
-_SETTLES = 3  # seconds that a server is given before a proof is tried again
 
 
 @dataclass(frozen=True)
@@ -62,16 +59,7 @@ def act(host: Host, planned: Sequence[Change], prove: Proof | None = None) -> Ou
 
 
 def _proofs(prove: Proof) -> tuple[Finding, ...]:
-    """What the proof found, at the second try where the first fails: a busy server may still be starting."""
-    first = _proof(prove)
-    if all(finding.status not in ("fail", "unknown") for finding in first):
-        return first
-    time.sleep(_SETTLES)
-    return _proof(prove)
-
-
-def _proof(prove: Proof) -> tuple[Finding, ...]:
-    """What one proof found; one that cannot be made proves nothing, and what was changed must be undone."""
+    """What the proof found; a proof that cannot be made proves nothing, and what was changed must be undone."""
     try:
         return tuple(prove())
     except MailhostError as error:

@@ -18,14 +18,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fabric
 import fabric.runners
-import fabric.tunnels
 import invoke.exceptions
 import paramiko
 
@@ -50,6 +50,8 @@ _KILL_AFTER = 5  # seconds between TERM and KILL
 _NOT_OURS = ("@cert-authority", "@revoked")  # lines that crash paramiko's loader
 
 _PROHIBITED = 1  # RFC 4254, section 5.1: sshd's administrator forbids it; 2 is a connect that failed
+
+_CHUNK = 32768  # bytes that a tunnel passes on at once
 
 # A client on the server's shell, for an sshd that forbids forwarding: bash is there on all that we know of
 _RELAY = 'exec 3<>"/dev/tcp/$1/$2" || exit; cat <&3 & cat >&3; kill $!'
@@ -281,7 +283,8 @@ class Host:
                 channel.exec_command(f"exec bash -c {shlex.quote(_RELAY)} relay {shlex.quote(address)} {port}")
             return channel
 
-        # fabric's own forward_local yields before its port listens; its tunnel is what we use
+        # fabric's forward_local yields before its port listens, and its tunnel asks a channel for a file descriptor:
+        # paramiko writes to that while the tunnel closes it, and the whole connection dies of it
         with socket.create_server(("127.0.0.1", 0)) as listener:
             finished = threading.Event()
             opener = threading.Thread(target=_accept, args=(listener, opened, finished), daemon=True)
@@ -324,7 +327,7 @@ def _accept(
 ) -> None:
     """Lead every connection to ``listener`` through a channel of its own until ``finished`` is set."""
     listener.settimeout(0.05)
-    tunnels = []
+    tunnels: list[tuple[socket.socket, paramiko.Channel, threading.Thread]] = []
     while not finished.is_set():
         try:
             client, peer = listener.accept()
@@ -336,11 +339,34 @@ def _accept(
         except (paramiko.SSHException, EOFError, OSError):
             client.close()  # the client sees what it would see: a connection that is closed at once
             continue
-        tunnel = fabric.tunnels.Tunnel(channel, client, finished)
+        tunnel = threading.Thread(target=_join, args=(client, channel), daemon=True)
         tunnel.start()
-        tunnels.append(tunnel)
-    for tunnel in tunnels:
+        tunnels.append((client, channel, tunnel))
+    for client, channel, tunnel in tunnels:
+        channel.close()
+        with suppress(OSError):  # it has ended by itself
+            client.shutdown(socket.SHUT_RDWR)
         tunnel.join(timeout=2)
+
+
+def _join(client: socket.socket, channel: paramiko.Channel) -> None:
+    """Pass bytes both ways until both have ended."""
+    back = partial(_pour, channel.recv, client.sendall, partial(client.shutdown, socket.SHUT_WR))
+    returning = threading.Thread(target=back, daemon=True)
+    returning.start()
+    _pour(client.recv, channel.sendall, channel.shutdown_write)
+    returning.join()
+    channel.close()
+    client.close()
+
+
+def _pour(source: Callable[[int], bytes], sink: Callable[[bytes], object], end: Callable[[], object]) -> None:
+    """Pass on what comes, and then that nothing more will come; when one end is gone there is nobody to tell."""
+    with suppress(OSError, EOFError, paramiko.SSHException):
+        while data := source(_CHUNK):
+            sink(data)
+    with suppress(OSError, EOFError, paramiko.SSHException):
+        end()
 
 
 def _connect_failed(text: str) -> str:

@@ -30,6 +30,11 @@ class Network:
         return f"10.89.{self.number}.2"
 
     @property
+    def resolver6(self) -> str:
+        """Its IPv6 address: one that podman chooses might be the next server's."""
+        return f"fd00:89:{self.number}::2"
+
+    @property
     def gateways(self) -> tuple[str, str]:
         """The addresses of the machine under the lab, of both families."""
         return f"10.89.{self.number}.1", f"fd00:89:{self.number}::1"

@@ -20,7 +20,7 @@ def ensure(place: Place, network: Network, progress: Progress | None = None) -> 
     place.names.mkdir(parents=True, exist_ok=True)
     podman.call(
         "run", "--detach", "--name", container, "--label", f"{LABEL}={place.mark}",
-        "--network", network.name, "--ip", network.resolver, *podman.limits(),
+        "--network", network.name, "--ip", network.resolver, "--ip6", network.resolver6, *podman.limits(),
         "--volume", f"{place.names}:/names:ro,z", images.ensure("resolver", progress),
         "dnsmasq", "--keep-in-foreground", "--log-facility=-", "--user=root", "--no-hosts", "--hostsdir=/names",
         f"--local=/{DOMAIN}/", "--cache-size=0",

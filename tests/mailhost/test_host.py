@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -112,6 +114,40 @@ def test_a_failed_command_tells_command_code_and_last_lines(connected):
 def test_a_forward_leads_to_the_servers_loopback(connected):
     with connected.forward(22) as (address, port), socket.create_connection((address, port), 5) as client:
         assert client.recv(8) == b"SSH-2.0-"
+
+
+def test_many_clients_who_come_and_go_leave_the_connection_as_it_is(bare):
+    """A tunnel by a file descriptor of paramiko's own had ended it after a hundred or two."""
+
+    def talk(way):
+        with socket.create_connection(way, 10) as client:
+            begun = client.recv(8)
+            client.sendall(b"nonsense\r\n")
+            client.recv(200)
+            return begun
+
+    bare.run("echo 'MaxStartups 200' > /etc/ssh/sshd_config.d/many.conf; systemctl restart ssh; sleep 1")
+    try:
+        connection = host.connect(sheet_of(bare), Transcript())
+        for _ in range(25):
+            with ExitStack() as opened, ThreadPoolExecutor(8) as pool:
+                ways = [opened.enter_context(connection.forward(22)) for _ in range(4)]
+                assert set(pool.map(talk, ways * 4)) == {b"SSH-2.0-"}
+        assert connection.connection.is_connected
+        connection.close()
+    finally:
+        bare.run("rm /etc/ssh/sshd_config.d/many.conf; systemctl restart ssh; sleep 1")
+
+
+def test_a_server_that_hangs_up_first_is_seen_to_its_last_byte(connected):
+    pours = "systemd-socket-activate -l 4712 --inetd -a head -c 300000 /dev/zero"
+    connected.run(sh(f"systemd-run -q --collect --unit=pours {pours}; sleep 0.5")).checked()
+    received = 0
+    with connected.forward(4712) as way, socket.create_connection(way, 10) as client:
+        while data := client.recv(65536):
+            received += len(data)
+    connected.run(cmd("systemctl", "stop", "pours")).checked()
+    assert received == 300_000
 
 
 def test_where_sshd_forbids_forwarding_a_shell_on_the_server_passes_the_bytes_on(bare):

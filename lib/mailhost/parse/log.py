@@ -51,6 +51,12 @@ HARMLESS = (
         "pam(rbk-expired-0badcafe,192.0.2.7): pam_acct_mgmt() failed: Authentication failure",
     ),
     _harmless(
+        r"Warning: Time moved forwards? by 0\.\d+ seconds",
+        "the machine stood still for less than a second, as busy and virtual ones do",
+        "master: Warning: Time moved forward by 0.152664 seconds - adjusting timeouts.",
+        "2.4",
+    ),
+    _harmless(
         r"Warning: fd limit \(ulimit -n\) is lower than required under max\. load",
         "room for thousands of users at once; it matters on large servers only",
         "master: Warning: fd limit (ulimit -n) is lower than required under max. load (256 < 1000), because of "

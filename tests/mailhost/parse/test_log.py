@@ -11,6 +11,7 @@ BEFORE = "2026-11-25T01:59:35+0000 mail.example.test dovecot[4503]: "
 SIMILAR = {
     "Killed with signal 15": ("signal 15", "signal 11"),
     "SIGHUP received": ("SIGHUP", "SIGUSR1"),
+    "Time moved": ("by 0.1", "by 7.1"),
     "pam_acct_mgmt": ("rbk-expired-0badcafe", "anna"),
     "fd limit": ("fd limit (ulimit -n) is lower", "fd limit (ulimit -n) reached, 256 is lower"),
     "client_limit=": ("is lower than required under max. load", "reached, client connections are being dropped"),
