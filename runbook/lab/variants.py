@@ -21,6 +21,12 @@ rm /root/.ssh/authorized_keys
 umask 337
 """
 
+# A firewalld that is stopped before it listens leaves its rules behind, with nothing on the server to show them.
+_NO_FIREWALL = """\
+for _ in $(seq 300); do firewall-cmd -q --state && break; sleep 0.1; done
+dpkg --purge firewalld net-tools
+"""
+
 # In a mount namespace of its own: for the server itself the kernel's settings stay read-only.
 _NO_IPV6 = """\
 unshare --mount sh -c 'mount -o remount,bind,rw /proc/sys && echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6'
@@ -60,7 +66,7 @@ VARIANTS: dict[str, Variant] = {
         image="ufw",
         script="ufw allow 22/tcp >/dev/null && ufw --force enable >/dev/null",
     ),
-    "bare": Variant("no firewall at all, and ss instead of netstat", DEBIAN, script="dpkg --purge firewalld net-tools"),
+    "bare": Variant("no firewall at all, and ss instead of netstat", DEBIAN, script=_NO_FIREWALL),
     "no-ipv6": Variant("IPv6 turned off", script=_NO_IPV6, privileged=True, ipv6=False),
     "sudo": Variant(
         "SSH as a user who becomes root by sudo, without a password",

@@ -1,4 +1,4 @@
-"""Dovecot 2.2: CentOS and Red Hat 7. It lists the TLS versions that it refuses."""
+"""Dovecot 2.2: CentOS and Red Hat 7. It lists the TLS versions that it speaks, or those that it refuses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mailhost.parse.doveconf import Row
 VERSION = "2.2"
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(common.NAMES | {"minimum": ("ssl_protocols",)})
 
-# 2.2.10 speaks SSLv3 and TLS 1.0 unless told not to.
-_REFUSED = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1")
+# 2.2.10 speaks all of them but the first unless told not to. The oldest comes first.
+_VERSIONS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2")
 
 
 def mail(settings: Settings) -> tuple[str, ...]:
@@ -30,14 +30,25 @@ def tls(settings: Settings) -> tuple[str, ...]:
             follows="no client could connect; nothing was changed.",
             remedy='set tls.minimum to "TLSv1.2" in the sheet, or move to a newer distribution.',
         )
-    refused = " ".join(f"!{name}" for name in _REFUSED)
-    minimum = () if settings.minimum is None else (f"ssl_protocols = {refused}",)
+    # A list of what is spoken, not of what is refused: with an OpenSSL that knows no SSLv2, Dovecot 2.2.36 takes the
+    # name "SSLv2" for an error, starts all the same, and drops every client.
+    minimum = () if settings.minimum is None else (f"ssl_protocols = {settings.minimum}",)
     return common.tls(settings, minimum)
 
 
 def read(asked: tuple[Row, ...], changed: tuple[Row, ...]) -> Settings:
     """The effective settings, from ``doveconf NAME ...``."""
     del changed
-    protocols = common.told(asked, "ssl_protocols")
-    strict = protocols is not None and {f"!{name}" for name in _REFUSED[1:]} <= set(protocols.split())
-    return common.read(asked, minimum="TLSv1.2" if strict else protocols)
+    return common.read(asked, minimum=_oldest(common.told(asked, "ssl_protocols")))
+
+
+def _oldest(protocols: str | None) -> str | None:
+    """``TLSv1.2`` where nothing older is spoken, else the list as it stands.
+
+    Names without ``!`` are all that is spoken; where there are none it is everything that has no ``!``. SSLv2 is not
+    looked at: no package has it any more.
+    """
+    names = [name.lower() for name in (protocols or "").replace(",", " ").split()]
+    listed = {name for name in names if not name.startswith("!")}
+    spoken = [v for v in _VERSIONS[1:] if (v.lower() in listed or not listed) and f"!{v.lower()}" not in names]
+    return _VERSIONS[-1] if spoken == [_VERSIONS[-1]] else protocols

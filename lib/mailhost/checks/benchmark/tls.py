@@ -15,7 +15,7 @@ ENTRIES = (
         measured="handshakes on every port from outside, with old versions too; the effective settings",
         remedy="Require TLS 1.2 or newer.",
         spelled={
-            "2.2": "`ssl = required`, `ssl_protocols = !SSLv2 !SSLv3 !TLSv1 !TLSv1.1`.",
+            "2.2": "`ssl = required`, `ssl_protocols = TLSv1.2`.",
             "2.3": "`ssl = required`, `ssl_min_protocol = TLSv1.2`.",
             "2.4": "`ssl = required`, `ssl_min_protocol = TLSv1.2`.",
         },
