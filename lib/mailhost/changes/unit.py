@@ -37,7 +37,12 @@ tell() {
 }
 if [ "$action" != start ]; then doveconf -nx >/dev/null || tell "its configuration is refused: $action not tried"; fi
 systemctl reset-failed "$unit" 2>/dev/null
-systemctl "$action" "$unit" || tell "$action failed"
+act() {
+    # the unit of 2.2.10 does not say how it is reloaded
+    if [ "$action" = reload ] && [ "$(show "$unit" CanReload)" = no ]; then doveadm reload; return; fi
+    systemctl "$action" "$unit"
+}
+act || tell "$action failed"
 case $(show "$unit" Type) in notify*) want=5 ;; *) want=15 ;; esac
 same=0 pid=none tries=0
 while [ "$same" -lt "$want" ]; do

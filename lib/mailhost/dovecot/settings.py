@@ -46,7 +46,7 @@ class Dialect(Protocol):
 
     @property
     def NAMES(self) -> Mapping[str, tuple[str, ...]]:  # noqa: N802  # a module's constant
-        """Field of Settings to setting names."""
+        """Field of Settings to setting names; ``ciphers`` where the dialect chooses them, judged by what is offered."""
 
     def mail(self, settings: Settings) -> tuple[str, ...]:
         """The lines of the block "mail"."""

@@ -11,10 +11,15 @@ from mailhost.errors import UnsupportedError
 from mailhost.parse.doveconf import Row
 
 VERSION = "2.2"
-NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(common.NAMES | {"minimum": ("ssl_protocols",)})
+NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    common.NAMES | {"minimum": ("ssl_protocols",), "ciphers": ("ssl_cipher_list",)}
+)
 
 # 2.2.10 speaks all of them but the first unless told not to. The oldest comes first.
 _VERSIONS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2")
+# Its own list is of 2013 and offers RC4, 3DES, keys without forward secrecy, and Diffie-Hellman of 1024 bits; no
+# OpenSSL of that age strikes them out. What is left of it is named as OpenSSL 1.0.1 names it.
+_CIPHERS = "EECDH+AESGCM:EECDH+AES:!aNULL"
 
 
 def mail(settings: Settings) -> tuple[str, ...]:
@@ -32,7 +37,9 @@ def tls(settings: Settings) -> tuple[str, ...]:
         )
     # A list of what is spoken, not of what is refused: with an OpenSSL that knows no SSLv2, Dovecot 2.2.36 takes the
     # name "SSLv2" for an error, starts all the same, and drops every client.
-    minimum = () if settings.minimum is None else (f"ssl_protocols = {settings.minimum}",)
+    minimum = (
+        () if settings.minimum is None else (f"ssl_protocols = {settings.minimum}", f"ssl_cipher_list = {_CIPHERS}")
+    )
     return common.tls(settings, minimum)
 
 

@@ -20,9 +20,10 @@ doveconf info_log_path 2>/dev/null
 case $setting in *=*/*) doveadm log find 2>/dev/null ;; esac
 exit 0
 """
+# The time in the server's own zone: systemd before 212 takes no "@SECONDS".
 _JOURNAL = """\
 command -v journalctl >/dev/null 2>&1 || exit 127
-journalctl -q --no-pager -o short-iso -u "$2" --since="@$1"
+journalctl -q --no-pager -o short-iso -u "$2" --since="$(date -d "@$1" '+%Y-%m-%d %H:%M:%S')"
 """
 _RING = 'systemctl -q is-active "$2" || exit 0; doveadm log errors -s "$1"'
 # The year and the zone are not in such lines, so the server's own are added. Syslog files only where no journal is.

@@ -28,6 +28,7 @@ _NEEDS_TLS = re.compile(
     r")",
     re.IGNORECASE,
 )
+_ALERTED = "Plaintext authentication disabled."  # IMAP's AUTHENTICATE PLAIN in 2.2, whose code says [ALERT] only
 _FETCH = re.compile(r"^\* \d{1,10} FETCH ", re.IGNORECASE)
 
 
@@ -80,10 +81,11 @@ def _reply(found: re.Match[str] | None, line: str) -> Reply | None:
 
 
 def needs_tls(protocol: str, reply: Reply) -> bool:
-    """Whether the reply refuses a login for want of TLS: by its code, or in POP3 by each version's words."""
-    if protocol == "imap":
-        return reply.status == "NO" and reply.key == "PRIVACYREQUIRED"
-    return _NEEDS_TLS.match(reply.raw) is not None
+    """Whether the reply refuses a login for want of TLS: by its code, or where it has none by each version's words."""
+    if protocol == "pop3":
+        return _NEEDS_TLS.match(reply.raw) is not None
+    by_words = reply.key == "ALERT" and reply.text == _ALERTED
+    return reply.status == "NO" and (reply.key == "PRIVACYREQUIRED" or by_words)
 
 
 def pop3_capabilities(lines: Iterable[str]) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ REFUSED: list[tuple[Service, Method, str]] = [
     ("pop3", "AUTH PLAIN", "-ERR [AUTH] Authentication disallowed on non-secure (SSL/TLS) connections."),
     ("imap", "LOGIN", "a1 NO [PRIVACYREQUIRED] Plaintext authentication disallowed on non-secure connections."),
     ("imap", "LOGIN", "a1 NO [PRIVACYREQUIRED] Cleartext authentication disallowed on non-secure connections."),
+    ("imap", "AUTHENTICATE PLAIN", "a1 NO [ALERT] Plaintext authentication disabled."),  # 2.2.10 under ssl=no and yes
 ]
 LISTENED: list[tuple[Service, Method, str]] = [
     ("pop3", "USER", "+OK"),
@@ -52,6 +53,7 @@ ODD: list[tuple[Service, Method, str]] = [
     ("pop3", "USER", "-ERR [SYS/TEMP] Temporary authentication failure."),
     ("imap", "LOGIN", "a1 NO [UNAVAILABLE] Temporary authentication failure."),
     ("imap", "LOGIN", "a1 BAD Error in IMAP command"),
+    ("imap", "LOGIN", "a1 NO [ALERT] Server is going down."),
     ("imap", "LOGIN", "a1 NO Cleartext authentication disallowed on non-secure (SSL/TLS) connections."),
 ]
 

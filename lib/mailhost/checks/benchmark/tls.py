@@ -66,7 +66,7 @@ ENTRIES = (
         "system's policy",
         remedy="Leave `ssl_cipher_list` to the distribution, and on Red Hat's family to the system's policy.",
         spelled={
-            "2.2": "`ssl_dh_parameters_length = 2048`.",
+            "2.2": "`ssl_cipher_list = EECDH+AESGCM:EECDH+AES:!aNULL`, since its own list offers RC4 and 3DES.",
             "2.3": "Without `ssl_dh`, or with a file of 2048 bits or more.",
             "2.4": "Without `ssl_server_dh_file`, or with a file of 2048 bits or more.",
         },
