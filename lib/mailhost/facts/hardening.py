@@ -13,10 +13,14 @@ from mailhost.sheet import Sheet
 
 CONFIG = "/etc/dovecot"
 _SANDBOX = ("ProtectSystem", "PrivateTmp", "PrivateDevices")
+_PACKAGED = ("/usr/lib/", "/lib/")  # where packages put their units
 _SHOW = """\
 unit=$1; shift
 for property in "$@"; do set -- "$@" -p "$property"; shift; done
 systemctl show "$@" "$unit"
+files=$(systemctl show -p FragmentPath -p DropInPaths "$unit" | sed 's/^[^=]*=//')
+grep -qE '^[[:space:]]*(ProtectSystem|PrivateTmp|PrivateDevices)[[:space:]]*=' $files /dev/null && echo said=yes
+exit 0
 """
 # The master and what it started. One entry a name and a user is enough: thousands of sessions are all alike.
 _PROCESSES = """\
@@ -103,7 +107,8 @@ _WITH_SECRETS = (
 class Hardening(Fact):
     """How Dovecot is shut in.
 
-    sandbox        properties of the unit, as ``ProtectSystem``
+    sandbox        properties of the unit, as ``ProtectSystem``; those that this systemd knows
+    never_shut_in  whether the unit is the package's own and neither it nor a drop-in says anything of a sandbox
     core_size      how large a core dump may get, in the kernel's words; ``core_pattern`` says where it goes
     processes      Dovecot's own: name, user's number, program
     outdated       programs and libraries that processes still run and that are gone from the disk
@@ -123,6 +128,7 @@ class Hardening(Fact):
     """
 
     sandbox: Mapping[str, str] = field(default_factory=dict)
+    never_shut_in: bool = False
     core_size: str = ""
     core_pattern: str = ""
     processes: tuple[tuple[str, int, str], ...] = ()
@@ -150,7 +156,7 @@ def _commands(sheet: Sheet, family: Family | None) -> dict[str, Command]:
     needed = family.needed(tuple(sheet.protocols))
     update = sh(_APT, *needed) if family.manager == "apt" else sh(_DNF, *needed, ok=None, timeout=60)
     return {
-        "show": sh(_SHOW, family.unit, *_SANDBOX),
+        "show": sh(_SHOW, family.unit, *_SANDBOX, "FragmentPath"),
         "processes": sh(_PROCESSES, family.unit, ok=None),  # one that ends while it is looked at is no failure
         "files": sh(_FILES, CONFIG, _WITH_SECRETS),
         "sockets": sh(_SOCKETS, ok=None),
@@ -164,13 +170,14 @@ def read(results: Mapping[str, Result]) -> Hardening:
     """Everything that was told; what was not is empty. Raises CommandError where systemd or find did not answer."""
     if not results:
         return Hardening(problem="the family of this distribution is not known")
-    show, files = results["show"].checked().stdout, hardening.lists(results["files"].checked().stdout)
+    shown, files = pairs.pairs(results["show"].checked().stdout), hardening.lists(results["files"].checked().stdout)
     processes = results["processes"].stdout
     sockets, logs = hardening.lists(results["sockets"].stdout), hardening.lists(results["logs"].stdout)
     update = results["update"]
     updates = hardening.updates(update.stdout, update.stderr, update.code)
     return Hardening(
-        sandbox=pairs.pairs(show),
+        sandbox={name: shown[name] for name in _SANDBOX if name in shown},
+        never_shut_in="said" not in shown and shown.get("FragmentPath", "").startswith(_PACKAGED),
         core_size=pairs.pairs(processes).get("core", ""),
         core_pattern=pairs.pairs(processes).get("pattern", ""),
         processes=hardening.processes(processes),

@@ -174,6 +174,22 @@ def test_what_was_not_told_is_unknown_and_never_a_pass(change, wanted):
     assert finding.remedy
 
 
+def test_a_packaged_unit_without_a_sandbox_is_left_out_and_one_that_was_opened_is_not():
+    plain = {"PrivateTmp": "no"}  # all that systemd 208 knows
+    packaged = "PrivateTmp=no\nFragmentPath=/usr/lib/systemd/system/dovecot.service\n"
+    for said, status in (
+        (packaged, "skip"),
+        (packaged + "said=yes\n", "fail"),  # a drop-in of the owner's
+        (packaged.replace("/usr/lib/", "/etc/"), "fail"),  # a unit of his own
+    ):
+        fact = read(show=said)
+        assert fact.sandbox == plain
+        finding = statuses(hard=replace(HARD, sandbox=fact.sandbox, never_shut_in=fact.never_shut_in))["unit-sandboxed"]
+        assert finding.status == status, said
+        assert finding.message
+    assert statuses(hard=replace(HARD, sandbox={"PrivateTmp": "yes"}))["unit-sandboxed"].status == "pass"
+
+
 def test_without_dovecot_or_with_a_broken_configuration_nothing_is_judged():
     for found in (Dovecot(), replace(FOUND, valid=False)):
         assert {f.status for f in statuses(found).values()} == {"skip"}

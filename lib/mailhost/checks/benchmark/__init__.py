@@ -41,6 +41,8 @@ def _judge(entry: Entry, server: Server) -> Finding:
         )
     assert entry.judge is not None  # noqa: S101  # for mypy: only such entries come here
     outcome = entry.judge(server)
+    if not outcome.applies:
+        return skipped(entry.id, entry.title, outcome.wrong, subject=entry.label, fact=server.hard)
     return judged(
         outcome.holds,
         entry.id,

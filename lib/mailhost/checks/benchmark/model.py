@@ -77,12 +77,17 @@ class Server:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a predicate says: whether it holds (None: not known), and what a reader wants to see of it."""
+    """What a predicate says: whether it holds (None: not known), and what a reader wants to see of it.
+
+    wrong     what is wrong, or why it is not known or does not apply
+    applies   False where nobody could have it hold, as with what the software of that age does not know
+    """
 
     holds: bool | None
     expected: str
     actual: str
     wrong: str = ""
+    applies: bool = True
 
 
 @dataclass(frozen=True)
