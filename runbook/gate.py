@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mailhost.checks import preflight, surroundings, users
+from mailhost.checks import existing, preflight, surroundings, users
 from mailhost.checks.certificate import certificate
 from mailhost.facts import disk, listeners, packages
 from mailhost.facts import users as people
@@ -25,6 +25,7 @@ def findings(run: Run) -> list[Finding]:
         *preflight.system(run.system, want),
         *preflight.disk(room),
         *preflight.packages(offered, run.system),
+        *existing.expressible(offered, run.system, want, run.family),
         *surroundings.ports(ports, want),
         *users.users(known, want),
         *certificate(run.given, want, run.now),

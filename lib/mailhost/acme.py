@@ -38,6 +38,8 @@ until before=$(state) && sleep 1 && [ "$(state)" = "$before" ] && fit; do
     fi
 done
 systemctl is-active -q {unit} || exit 0
+# the unit of Dovecot 2.2.10 does not say how it is reloaded
+[ "$(systemctl show -p CanReload {unit})" != CanReload=no ] || exec doveadm reload
 exec systemctl reload {unit}
 """
 

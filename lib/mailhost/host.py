@@ -424,6 +424,12 @@ def connect(sheet: Sheet, transcript: Transcript) -> Host:
 def _become_root(host: Host, sheet: Sheet) -> None:
     user = sheet.ssh.user
     probe, why = host._exec("sudo -n id -u 2>&1; true", "", 60)  # noqa: SLF001
+    if "must have a tty" in probe:  # Red Hat's sudoers up to 7
+        raise SudoRefused(
+            f"sudo on {sheet.ssh_host} wants a terminal of {user}: {redact(probe.strip())}",
+            follows="nothing can be read reliably and nothing was changed.",
+            remedy=f"put `Defaults:{user} !requiretty` into the server's sudoers (visudo), or log in as root.",
+        )
     if probe.strip() == "0":
         host.shell = "sudo -n sh -s"
         return

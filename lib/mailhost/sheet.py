@@ -65,7 +65,14 @@ def _login(value: str) -> str:
 
 
 def _address(value: str) -> str:
+    if "%" in value:  # Python takes anything at all for the scope behind it, line ends too
+        msg = f"{value!r}: an address without a scope (%) is wanted"
+        raise ValueError(msg)
     return str(ipaddress.ip_address(value))
+
+
+def _listen(value: str) -> str:
+    return value if value == "*" else _address(value)
 
 
 def _host(value: str) -> str:
@@ -116,6 +123,7 @@ Reference = Annotated[str, AfterValidator(_reference)]
 DnsName = Annotated[str, AfterValidator(_dns_name)]
 HostName = Annotated[str, AfterValidator(_host)]
 Address = Annotated[str, AfterValidator(_address)]
+Listen = Annotated[str, AfterValidator(_listen)]
 Login = Annotated[str, AfterValidator(_login)]
 LocalFile = Annotated[str, AfterValidator(_local_file)]
 KeyReference = Annotated[str, AfterValidator(_reference_or_file)]
@@ -242,7 +250,7 @@ class Sheet(_Part):
     probe_from: Literal["here", "jump"] = "here"
     time_sync: Literal["required", "ignore"] = "required"
     protocols: Annotated[list[Literal["imap", "pop3"]], Field(min_length=1)] = ["imap", "pop3"]
-    listen: list[Address | Literal["*", "::"]] | None = None
+    listen: list[Listen] | None = None
     base_dir: RemotePath | None = None
     maildir: Maildir = "~/Maildir"
     tls: Tls | None = None

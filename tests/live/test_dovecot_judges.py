@@ -46,10 +46,15 @@ def values(key: str, word: str) -> dict[str, Any]:
             return base | {"maildir": f"~/x{word}y"}
         case "base_dir":
             return base | {"base_dir": f"/run/x{word}y"}
+        case "listen":
+            return base | {"listen": ["*", f"::%lo{word}y"]}
+        case "certificate_path" | "key_path":
+            paths = {"certificate_path": "/etc/x", "key_path": "/etc/y", key: f"/etc/x{word}y"}
+            return base | {"tls": {"renewed_by": "lego", **paths}}
     return base
 
 
-KEYS = ("maildir", "base_dir")
+KEYS = ("maildir", "base_dir", "listen", "certificate_path", "key_path")
 
 
 def texts(version: str) -> dict[tuple[str, str], tuple[sheet.Sheet, str]]:
@@ -100,6 +105,8 @@ def test_what_we_let_through_dovecot_reads_back_as_it_was(judge: tuple[str, lab.
     commands = dict(fact.query.commands(want, DEBIAN))
     wrong = {}
     for (key, word), (each, text) in texts(version).items():
+        if key in ("certificate_path", "key_path"):
+            continue  # they stand in the other block
         found = told(server, commands, text)
         target = wanted(each, DEBIAN, ipv6=True)
         if not found.valid or (found.settings.maildir, found.settings.base_dir or None) != (
@@ -113,8 +120,9 @@ def test_what_we_let_through_dovecot_reads_back_as_it_was(judge: tuple[str, lab.
 @pytest.mark.parametrize("version", ["2.2.10", "2.3.19.1", "2.4.1"])
 def test_what_breaks_out_of_a_value_never_gets_to_dovecot(version: str):
     through = {word for key, word in texts(version) if word in BREAKERS}
-    # a ':' is part of a path for 2.4, and of base_dir in all of them
+    # a ':' is part of a path for 2.4, and of base_dir and the certificate's path in all of them
     assert through <= {":"}
+    assert {key for key, _ in texts(version)} == {"maildir", "base_dir", "certificate_path", "key_path"}
     assert ("maildir", ":") not in texts(version) or version.startswith("2.4")
 
 

@@ -31,7 +31,7 @@ def put(folder: Path, *, key_of_another: bool = False) -> None:
     (folder / "privkey.pem").write_text((other if key_of_another else issued).key)
 
 
-def ran(folder: Path, client: str = "certbot", **environment: str) -> tuple[int, str, str]:
+def ran(folder: Path, client: str = "certbot", can_reload: str = "yes", **environment: str) -> tuple[int, str, str]:
     """Run the hook's program; systemctl is a fake that tells what it was asked: no Dovecot runs here."""
     hook = acme.hook(tls(client, folder), "dovecot.service")
     assert hook is not None
@@ -39,7 +39,9 @@ def ran(folder: Path, client: str = "certbot", **environment: str) -> tuple[int,
     program.write_text(hook.parts[0].text.replace("-ge 30 ]", "-ge 2 ]"))
     tools = folder / "bin"
     tools.mkdir(exist_ok=True)
-    (tools / "systemctl").write_text(f'#!/bin/sh\necho "$*" >>{folder}/asked\n')
+    (tools / "systemctl").write_text(
+        f'#!/bin/sh\necho "$*" >>{folder}/asked\n[ "$1" != show ] || echo CanReload={can_reload}\n'
+    )
     (tools / "systemctl").chmod(0o755)
     path = f"{tools}:{os.environ['PATH']}"
     done = subprocess.run(["sh", str(program)], env={"PATH": path, **environment}, capture_output=True, text=True,
@@ -63,7 +65,21 @@ def test_certbot_finds_it_beside_the_folder_of_its_certificates():
 def test_a_renewed_pair_is_reloaded(live: Path, client: str):
     put(live)
     code, asked, told = ran(live, client, RENEWED_LINEAGE=str(live))
-    assert (code, asked) == (0, "is-active -q dovecot.service\nreload dovecot.service\n"), told
+    assert code == 0, told
+    assert asked.splitlines() == [
+        "is-active -q dovecot.service", "show -p CanReload dovecot.service", "reload dovecot.service"
+    ]  # fmt: skip
+
+
+def test_where_the_unit_cannot_reload_dovecot_does_it_itself(live: Path):
+    put(live)
+    tools = live / "bin"
+    tools.mkdir()
+    (tools / "doveadm").write_text(f'#!/bin/sh\necho "doveadm $*" >>{live}/asked\n')
+    (tools / "doveadm").chmod(0o755)
+    code, asked, told = ran(live, can_reload="no")
+    assert code == 0, told
+    assert asked.splitlines()[-1] == "doveadm reload"
 
 
 def test_another_certificate_of_certbot_is_none_of_dovecots_business(live: Path):

@@ -49,6 +49,8 @@ def test_a_small_sheet_is_enough_and_has_safe_defaults(good, tmp_path):
         ({"maildir": "/srv/mail"}, "maildir", "begin with ~/"),
         ({"maildir": "~/../x"}, "maildir", "plain path"),
         ({"base_dir": "/run/x\nssl = no"}, "base_dir", "plain absolute path"),
+        ({"listen": ["*", "::%lo\nauth_debug_passwords = yes"]}, "listen.1", "without a scope"),
+        ({"addresses": ["fe80::1%eth0"]}, "addresses.0", "without a scope"),
         ({"mail_names": []}, "mail_names", "at least 1"),
         ({"mail_names": ["a b"]}, "mail_names.0", "not a host name"),
         ({"resolver": "ns.example.com"}, "resolver", "IPv4 or IPv6"),

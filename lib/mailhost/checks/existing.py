@@ -7,6 +7,7 @@ import fnmatch
 from mailhost.checks.dovecot import is_later, settings_effective
 from mailhost.checks.outcome import judged, skipped
 from mailhost.dovecot import dialect, dropin
+from mailhost.dovecot import expressible as can_say
 from mailhost.dovecot.settings import wanted
 from mailhost.errors import UnsupportedError
 from mailhost.facts.dovecot import CONFIG, Dovecot, Line
@@ -18,6 +19,7 @@ from mailhost.sheet import Sheet
 
 _CLIENT_CA = ("ssl_ca", "ssl_server_ca_file")
 _ASKS_CLIENTS = ("ssl_verify_client_cert", "ssl_server_request_client_cert")
+_UNDERSTOOD = (("2.2", "2.3"),)  # old names that the next version takes, with a warning
 _SENDS_CA = "2.2"  # the last version that sends certificates of ssl_ca to clients
 
 
@@ -152,7 +154,7 @@ def expressible(offered: Packages, system: System, want: Sheet, family: Family) 
     except UnsupportedError:
         return [skipped(*finding, "which Dovecot it is or will be is not known", fact=offered)]
     try:
-        dropin.blocks(speaks, wanted(want, family, ipv6=system.ipv6))
+        can_say(version or "", wanted(want, family, ipv6=system.ipv6))
     except UnsupportedError as error:
         what, follows, remedy = error.what, error.follows, error.remedy
     else:
@@ -183,7 +185,7 @@ def upgrade_ready(offered: Packages, found: Dovecot) -> list[Finding]:
     now, then = (".".join(version.split(".")[:2]) for version in (found.version, after))
     return [
         judged(
-            now == then or found.drop_in is None,
+            now == then or (now, then) in _UNDERSTOOD or found.drop_in is None,
             *finding,
             [offered, found],
             expected=f"Dovecot {now}",
@@ -192,7 +194,7 @@ def upgrade_ready(offered: Packages, found: Dovecot) -> list[Finding]:
             f"start under {then}. From the upgrade on nobody could fetch mail.",
             remedy="upgrade when you are there, and run the runbook in apply mode right after it: it writes the same "
             "sheet in the new language. Until then hold it back: `apt-mark hold dovecot-core`, or exclude=dovecot* in "
-            "/etc/dnf/dnf.conf.",
+            "/etc/dnf/dnf.conf (/etc/yum.conf).",
         )
     ]
 

@@ -30,7 +30,7 @@ def firewall_permanent(firewall: Firewall, sheet: Sheet) -> list[Finding]:
     findings = [
         _service("firewall-permanent", title, firewall, sheet, name, firewall.permanent.get(name)) for name in PORTS
     ]
-    if firewall.tool != "none":
+    if firewall.managed:
         findings.append(
             judged(
                 firewall.enabled,
@@ -60,6 +60,9 @@ def _service(  # noqa: PLR0917
     subject = f"{name} {PORTS[name]}"
     if firewall.tool == "none" and wanted == "closed":
         why = "no firewall runs on the server; the connect from outside tells whether the port is reached"
+        return skipped(id, title, why, subject=subject, fact=firewall)
+    if firewall.active and not firewall.managed:
+        why = f"{firewall.tool} rules of the owner's own decide it; the connect from outside tells what they do"
         return skipped(id, title, why, subject=subject, fact=firewall)
     later = id == "firewall-permanent"
     known = None if state in (None, "unknown") else state == wanted

@@ -60,8 +60,9 @@ def ciphers(seen: Iterable[Ciphers], policy: Policy) -> list[Finding]:
             policy.suite,
             policy,
             follows="Whoever records such a session, or stands in between, may come to read it.",
-            remedy="take them out of ssl_cipher_list (or remove that setting of your own: Dovecot's default from 2.3 on "
-            "does not offer them, and for 2.2 section 05_secure sets it); on Red Hat 8 and later leave it at PROFILE=SYSTEM.",
+            remedy="take them out of ssl_cipher_list, or remove that setting of your own: from 2.3 on Dovecot's "
+            "default does not offer them, and for 2.2 section 05_secure sets it; on Red Hat 8 and later leave it at "
+            "PROFILE=SYSTEM.",
         )
         for one in seen
     ]

@@ -204,7 +204,9 @@ def _package_candidate(packages: Packages) -> Finding:
         remedy = "wait until it is done (automatic updates often run after a boot), then run this again."
     else:
         message = f"no package {some(none) or '(unknown)'} can be had: {packages.reason or 'reason not told'}"
-        remedy = "run `apt-get update` or `dnf makecache` on the server; check its package sources and its network."
+        remedy = (
+            "run `apt-get update` or `dnf makecache` (yum makecache) there; check its package sources and its network."
+        )
     shown = [f"{name} {version}" for name, version in packages.installed.items()]
     shown += [f"{name} {version or 'not offered'}" for name, version in packages.candidates.items()]
     return judged(

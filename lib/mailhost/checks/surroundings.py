@@ -154,12 +154,8 @@ def _delivers(mta: Mta, maildir: str) -> tuple[bool | None, str]:
 def firewall(firewall: Firewall, sheet: Sheet) -> list[Finding]:
     """The firewall is one that we can read, and it runs; or there is none."""
     ports = ", ".join(str(PORTS[name]) for name, state in sheet.firewall.wanted().items() if state == "open")
-    holds = firewall.tool == "none" or (firewall.managed and firewall.active)
-    if firewall.managed:
-        message = f"{firewall.tool} is installed and does not run: nothing filters, and rules are not looked at."
-        remedy = f"start it (`systemctl enable {firewall.tool}; systemctl start {firewall.tool}`), or remove it."
-    else:
-        message = f"{firewall.tool} rules of the owner's own filter here, which we neither read nor change."
+    finding = ("firewall-known", "the firewall is one that we can read")
+    if firewall.active and not firewall.managed:
         remedy = f"make sure that they let in TCP ports {ports}: "
         remedy += (
             f"`nft insert rule inet filter input tcp dport {{ {ports} }} accept` (with your own table and chain), "
@@ -168,16 +164,28 @@ def firewall(firewall: Firewall, sheet: Sheet) -> list[Finding]:
             "(and ip6tables), "
         )
         remedy += "and keep it over a restart; the connects from outside tell whether it works."
+        return [
+            Finding(
+                *finding,
+                "skip",
+                "low",
+                actual=firewall.tool,
+                message=f"{firewall.tool} rules of the owner's own filter here, which we neither read nor change.",
+                remedy=remedy,
+                evidence=firewall.evidence,
+            )
+        ]
+    actual = firewall.tool if firewall.active or firewall.tool == "none" else f"{firewall.tool}, not running"
     return [
         judged(
-            holds,
-            "firewall-known",
-            "the firewall is one that we can read",
+            firewall.tool == "none" or firewall.active,
+            *finding,
             firewall,
             expected="firewalld or ufw, running; or none",
-            actual=firewall.tool if firewall.active or firewall.tool == "none" else f"{firewall.tool}, not running",
-            message=message,
-            remedy=remedy,
+            actual=actual + (f" ({firewall.idle} is installed, stopped and disabled)" if firewall.idle else ""),
+            message=f"{firewall.tool} is enabled and does not run: nothing filters now, after a restart something "
+            "will, and rules are not looked at.",
+            remedy=f"`systemctl start {firewall.tool}`; or `systemctl disable {firewall.tool}` where none is wanted.",
             severity="low",
         )
     ]

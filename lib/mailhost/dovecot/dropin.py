@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailhost.dovecot.settings import Dialect, Settings
+from mailhost.errors import UnsupportedError
 
 NAME = "99-dovecot-runbook.conf"
 _MADE_BY = "# Made by dovecot-runbook"
@@ -20,8 +21,16 @@ class Blocks:
 
 
 def blocks(dialect: Dialect, settings: Settings) -> Blocks:
-    """Both blocks for these settings."""
-    return Blocks(dialect.mail(settings), dialect.tls(settings))
+    """Both blocks for these settings. Raises UnsupportedError for a value that would be more than one line."""
+    parts = Blocks(dialect.mail(settings), dialect.tls(settings))
+    odd = [line for line in (*parts.mail, *parts.tls) if not line.isprintable()]
+    if odd:
+        raise UnsupportedError(
+            f"{odd[0].partition(' = ')[0]} of Dovecot {dialect.VERSION} cannot be {odd[0].partition(' = ')[2]!r}",
+            follows="what stands behind a line's end would be a setting of its own; nothing was changed.",
+            remedy="take the characters that are not printable out of the sheet.",
+        )
+    return parts
 
 
 def render(parts: Blocks, *, sheet: str) -> str:

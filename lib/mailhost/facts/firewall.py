@@ -66,6 +66,7 @@ class Firewall(Fact):
     known_services       those of the four that firewalld knows by name; the rest needs a port
     open_as, permanent_as   service to the entries that open it: names (``imaps``) or ports (``993/tcp``)
     raw         what the tool said, to be shown
+    idle        a tool that is installed, does not run and will not after a restart; then ``tool`` is ``none``
     """
 
     tool: Tool = "none"
@@ -79,6 +80,7 @@ class Firewall(Fact):
     open_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     permanent_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     raw: str = ""
+    idle: str = ""
 
     @property
     def managed(self) -> bool:
@@ -96,7 +98,7 @@ def _commands(_sheet: Sheet, _family: Family | None) -> dict[str, Command]:
 
 
 def read(results: Mapping[str, Result]) -> Firewall:
-    """The first of firewalld, ufw and plain rules that filters; else what is installed and stopped; else none."""
+    """The first of firewalld, ufw and plain rules that filters; else one that will after a restart; else none."""
     tools = pairs.pairs(results["tools"].checked().stdout)
     status = ufw.ufw(results["ufw"].stdout)
     plain = results["rules"].stdout
@@ -125,13 +127,14 @@ def read(results: Mapping[str, Result]) -> Firewall:
             permanent=_all("unknown"),
             raw=plain.partition("\n")[2],
         )
+    idle = ""
     for name, tool in (("firewall-cmd", "firewalld"), ("ufw", "ufw")):
-        if tools.get(f"has_{name}"):
-            enabled = tools.get(f"enabled_{tool}") == "yes" and (
-                tool != "ufw" or tools.get("ufw_enabled", "").lower() == "yes"
-            )
-            return Firewall(tool=tool, enabled=enabled, runtime=_all("open"), permanent=_all("unknown"))
-    return Firewall(runtime=_all("open"), permanent=_all("open"), raw=plain.partition("\n")[2])
+        if not tools.get(f"has_{name}"):
+            continue
+        if tools.get(f"enabled_{tool}") == "yes" and (tool != "ufw" or tools.get("ufw_enabled", "").lower() == "yes"):
+            return Firewall(tool=tool, enabled=True, runtime=_all("open"), permanent=_all("unknown"))
+        idle = idle or tool
+    return Firewall(runtime=_all("open"), permanent=_all("open"), raw=plain.partition("\n")[2], idle=idle)
 
 
 def _all(state: State) -> dict[str, State]:

@@ -19,7 +19,8 @@ unit=$1; shift
 for property in "$@"; do set -- "$@" -p "$property"; shift; done
 systemctl show "$@" "$unit"
 files=$(systemctl show -p FragmentPath -p DropInPaths "$unit" | sed 's/^[^=]*=//')
-grep -qE '^[[:space:]]*(ProtectSystem|PrivateTmp|PrivateDevices)[[:space:]]*=' $files /dev/null && echo said=yes
+grep -hoE '^[[:space:]]*(ProtectSystem|PrivateTmp|PrivateDevices)[[:space:]]*=' $files /dev/null |
+  sed 's/^[[:space:]]*/said=/; s/[[:space:]]*=$//'
 exit 0
 """
 # The master and what it started. One entry a name and a user is enough: thousands of sessions are all alike.
@@ -108,7 +109,8 @@ class Hardening(Fact):
     """How Dovecot is shut in.
 
     sandbox        properties of the unit, as ``ProtectSystem``; those that this systemd knows
-    never_shut_in  whether the unit is the package's own and neither it nor a drop-in says anything of a sandbox
+    left_open      those of them that the package's own unit and its drop-ins do not mention; none of a unit of the
+                   owner's own
     core_size      how large a core dump may get, in the kernel's words; ``core_pattern`` says where it goes
     processes      Dovecot's own: name, user's number, program
     outdated       programs and libraries that processes still run and that are gone from the disk
@@ -128,7 +130,7 @@ class Hardening(Fact):
     """
 
     sandbox: Mapping[str, str] = field(default_factory=dict)
-    never_shut_in: bool = False
+    left_open: tuple[str, ...] = ()
     core_size: str = ""
     core_pattern: str = ""
     processes: tuple[tuple[str, int, str], ...] = ()
@@ -171,13 +173,15 @@ def read(results: Mapping[str, Result]) -> Hardening:
     if not results:
         return Hardening(problem="the family of this distribution is not known")
     shown, files = pairs.pairs(results["show"].checked().stdout), hardening.lists(results["files"].checked().stdout)
+    packaged = shown.get("FragmentPath", "").startswith(_PACKAGED)
+    said = hardening.lists(results["show"].stdout)["said"]
     processes = results["processes"].stdout
     sockets, logs = hardening.lists(results["sockets"].stdout), hardening.lists(results["logs"].stdout)
     update = results["update"]
     updates = hardening.updates(update.stdout, update.stderr, update.code)
     return Hardening(
         sandbox={name: shown[name] for name in _SANDBOX if name in shown},
-        never_shut_in="said" not in shown and shown.get("FragmentPath", "").startswith(_PACKAGED),
+        left_open=tuple(name for name in _SANDBOX if name not in said) if packaged else (),
         core_size=pairs.pairs(processes).get("core", ""),
         core_pattern=pairs.pairs(processes).get("pattern", ""),
         processes=hardening.processes(processes),

@@ -33,8 +33,8 @@ def apt_policy(text: str) -> dict[str, str | None]:
 
 
 def dnf_list(text: str) -> dict[str, str]:
-    """Package to the version that dnf or yum offers."""
-    rows = (_OFFER.match(line) for line in text.splitlines())
+    """Package to the version that dnf or yum offers; yum puts what does not fit on a line of its own, indented."""
+    rows = (_OFFER.match(line) for line in re.sub(r"\n[ \t]+", " ", text).splitlines())
     return {row["name"]: row["version"] for row in rows if row}
 
 

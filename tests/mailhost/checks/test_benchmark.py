@@ -179,15 +179,22 @@ def test_a_packaged_unit_without_a_sandbox_is_left_out_and_one_that_was_opened_i
     packaged = "PrivateTmp=no\nFragmentPath=/usr/lib/systemd/system/dovecot.service\n"
     for said, status in (
         (packaged, "skip"),
-        (packaged + "said=yes\n", "fail"),  # a drop-in of the owner's
+        (packaged + "said=PrivateTmp\n", "fail"),  # a drop-in of the owner's
         (packaged.replace("/usr/lib/", "/etc/"), "fail"),  # a unit of his own
     ):
         fact = read(show=said)
         assert fact.sandbox == plain
-        finding = statuses(hard=replace(HARD, sandbox=fact.sandbox, never_shut_in=fact.never_shut_in))["unit-sandboxed"]
+        finding = statuses(hard=replace(HARD, sandbox=fact.sandbox, left_open=fact.left_open))["unit-sandboxed"]
         assert finding.status == status, said
         assert finding.message
     assert statuses(hard=replace(HARD, sandbox={"PrivateTmp": "yes"}))["unit-sandboxed"].status == "pass"
+    # the unit of 2.2.36: PrivateTmp=true, and a comment where ProtectSystem might stand
+    fact = read(
+        show="ProtectSystem=no\nPrivateTmp=yes\nPrivateDevices=no\nsaid=PrivateTmp\n"
+        "FragmentPath=/usr/lib/systemd/system/dovecot.service\n"
+    )
+    hard = replace(HARD, sandbox=fact.sandbox, left_open=fact.left_open)
+    assert statuses(hard=hard)["unit-sandboxed"].status == "skip"
 
 
 def test_without_dovecot_or_with_a_broken_configuration_nothing_is_judged():

@@ -246,9 +246,11 @@ DIFFER = read_firewall(RUNNING, sample("debian12/zones-differ").read_text())
 @pytest.mark.parametrize(
     ("fact", "status"),
     [
-        (read_firewall(rules=sample("debian12/rules-nft_own").read_text()), "fail"),
-        (read_firewall(rules=sample("debian12/rules-iptables_own").read_text()), "fail"),
-        (read_firewall("has_ufw=yes\n"), "fail"),
+        (read_firewall(rules=sample("debian12/rules-nft_own").read_text()), "skip"),
+        (read_firewall(rules=sample("debian12/rules-iptables_own").read_text()), "skip"),
+        (read_firewall("has_firewall-cmd=yes\nenabled_firewalld=yes\n"), "fail"),
+        (read_firewall("has_ufw=yes\nenabled_ufw=yes\nufw_enabled=yes\n"), "fail"),
+        (read_firewall("has_ufw=yes\nenabled_ufw=yes\nufw_enabled=no\n"), "pass"),
         (read_firewall(), "pass"),
         (DIFFER, "pass"),
     ],
@@ -258,6 +260,17 @@ def test_firewall_known(fact, status):
     assert (finding.status, finding.severity) == (status, "low")
     if fact.tool in ("nftables", "iptables"):
         assert "993" in finding.remedy
+        # nobody but the connect from outside can judge them
+        assert {f.status for f in firewall_checks.firewall(fact, SHEET)} == {"skip"}
+
+
+def test_a_firewall_that_is_stopped_for_good_is_none_and_is_named():
+    fact = read_firewall("has_firewall-cmd=yes\n")
+    assert (fact.tool, fact.idle) == ("none", "firewalld")
+    assert (
+        "firewalld is installed, stopped and disabled" in only(preflight.firewall(fact, SHEET), "firewall-known").actual
+    )
+    assert {f.status for f in firewall_checks.firewall(fact, SHEET)} == {"pass", "skip"}
 
 
 def test_firewall_rules_and_firewall_permanent_are_judged_apart():
@@ -286,11 +299,6 @@ def test_without_a_firewall_only_the_connect_from_outside_tells_what_is_closed()
     findings = firewall_checks.firewall(read_firewall(), SHEET)
     assert only(findings, "firewall-rules", "pop3 110").status == "skip"
     assert only(findings, "firewall-rules", "imaps 993").status == "pass"
-
-
-def test_rules_of_the_owners_own_are_not_known():
-    fact = read_firewall(rules=sample("debian12/rules-nft_own").read_text())
-    assert {f.status for f in firewall_checks.firewall_rules(fact, SHEET)} == {"unknown"}
 
 
 FAIL2BAN = answer(bans.query, bans=sample("debian12/bans-fail2ban").read_text())

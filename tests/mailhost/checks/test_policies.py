@@ -140,8 +140,9 @@ def test_without_such_a_policy_there_is_nothing_to_judge():
     assert judge(answer(crypto_policy.query)) == {}
 
 
-@pytest.mark.parametrize("speaks", DIALECTS, ids=lambda speaks: speaks.VERSION)
+@pytest.mark.parametrize("speaks", DIALECTS[1:], ids=lambda speaks: speaks.VERSION)
 def test_our_drop_in_never_overrides_the_policy(speaks):
+    """Red Hat 7, which has Dovecot 2.2, knows no such policy."""
     full = Settings(
         ("imap", "pop3"),
         ("*",),

@@ -33,7 +33,7 @@ class Server:
 # setting to the owner's line for it; each is the value of another server than the sheet's
 SERVERS = (
     Server(
-        "centos7-reconstructed", "2.2.10", REDHAT,
+        "dovecot-2.2.10", "2.2.10", REDHAT,
         {
             "ssl": "ssl = yes",
             "ssl_protocols": "ssl_protocols = !SSLv2 !SSLv3",
@@ -70,7 +70,8 @@ def read(server: Server, line: str = "") -> dovecot.Dovecot:
     folder = SAMPLES / "doveconf" / server.samples
     speaks = dialect(server.version)
     asked, changed = ((folder / f"secured_{what}.txt").read_text() for what in ("asked", "changed"))
-    asked += "shutdown_clients = no\n"  # the samples are older than this line of the drop-in
+    if "shutdown_clients" not in asked:
+        asked += "shutdown_clients = no\n"  # these samples are older than this line of the drop-in
     if line:
         name = line.partition(" = ")[0]
         asked = "".join(f"{line}\n" if old.startswith(f"{name} =") else old for old in asked.splitlines(keepends=True))
@@ -96,9 +97,7 @@ def read(server: Server, line: str = "") -> dovecot.Dovecot:
 
 def effective(server: Server, found: dovecot.Dovecot) -> dict[str, Finding]:
     # the samples are of servers with other names
-    skipped = (
-        {"ssl_cert", "ssl_key", "ssl_server_cert_file", "ssl_server_key_file"} if server.family is DEBIAN else set()
-    )
+    skipped = {"ssl_cert", "ssl_key", "ssl_server_cert_file", "ssl_server_key_file"}
     judged = checks.settings_effective(found, System(ipv6=True), want(), server.family)
     return {f.subject: f for f in judged if f.status != "pass" and f.subject not in skipped}
 

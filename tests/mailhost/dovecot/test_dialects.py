@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailhost.dovecot import DIALECTS, dialect, dropin
+from mailhost.dovecot import DIALECTS, dialect, dropin, expressible
 from mailhost.dovecot.settings import Dialect, Settings
 from mailhost.errors import UnsupportedError
 from mailhost.parse import doveconf
@@ -113,9 +113,26 @@ def test_24_inbox_elsewhere_is_not_the_maildir():
     assert maildir("") == "maildir:~/Maildir:INBOX="
 
 
-def test_22_cannot_be_limited_to_tls_13():
-    with pytest.raises(UnsupportedError, match=r"TLSv1\.3"):
-        dialect("2.2.36").tls(Settings(minimum="TLSv1.3"))
+@pytest.mark.parametrize(
+    ("version", "names"),
+    [("2.2.36", "ssl_protocols of Dovecot 2.2"), ("2.3.13", "ssl_min_protocol of Dovecot 2.3.13")],
+)
+def test_a_version_that_cannot_be_limited_to_tls_13_says_so(version: str, names: str):
+    with pytest.raises(UnsupportedError, match=rf"{names} \(tls\.minimum\) cannot be TLSv1\.3"):
+        expressible(version, Settings(minimum="TLSv1.3"))
+    expressible(version, Settings(minimum="TLSv1.2"))
+
+
+@pytest.mark.parametrize("version", ["2.3.15", "2.3.19.1", "2.3.21", "2.4.1"])
+def test_others_can(version: str):
+    expressible(version, Settings(minimum="TLSv1.3"))
+
+
+@every
+def test_a_value_of_more_than_one_line_is_never_rendered(speaks: Dialect):
+    for odd in ("::\nssl = no", "::\r", "::\0"):
+        with pytest.raises(UnsupportedError, match="listen of Dovecot"):
+            dropin.blocks(speaks, Settings(listen=("*", odd)))
 
 
 @pytest.mark.parametrize(("version", "speaks"), [("2.2.10", "2.2"), ("2.3.19.1", "2.3"), ("2.4.1-4", "2.4")])

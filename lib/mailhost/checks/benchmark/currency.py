@@ -40,7 +40,7 @@ ENTRIES = (
         severity="high",
         why="what the update closes is open, and known to everybody",
         measured="the package manager's own lists, as last fetched; nothing is fetched",
-        remedy="`apt-get install --only-upgrade dovecot-core` or `dnf upgrade dovecot`, then run the audit again.",
+        remedy="`apt-get install --only-upgrade dovecot-core` or `dnf upgrade dovecot` (yum update), then audit again.",
         source="CIS Controls 7.4",
     ),
     Entry(
