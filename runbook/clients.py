@@ -85,9 +85,12 @@ class Clients:
         name = self.want.mail_names[0]
         wanted = [s for s in services if everywhere or s.removesuffix("s") in self.want.protocols]
         if origin == "loopback":
+            inside = _inside(self.want)
             return tuple(
-                dataclasses.replace(target, via=self._ways.enter_context(self.host.forward(target.port)))
-                for target in targets(name, ("127.0.0.1",), wanted, origin="loopback")
+                dataclasses.replace(
+                    target, via=self._ways.enter_context(self.host.forward(target.port, address=inside))
+                )
+                for target in targets(name, (inside,), wanted, origin="loopback")
             )
         opened = [s for s in wanted if everywhere or self.want.firewall.wanted()[s] == "open"]
         if origin == "here" or everywhere:
@@ -176,6 +179,12 @@ class Clients:
         for session in self._held:
             session.close()
         self._ways.close()
+
+
+def _inside(want: Sheet) -> str:
+    """Where Dovecot is reached from the server itself; from an address to itself counts as secured, as the loopback."""
+    listen = want.listen or ["*"]
+    return "127.0.0.1" if "*" in listen else "::1" if "::" in listen else listen[0]
 
 
 def services_of(want: Sheet, *, tls: bool) -> tuple[str, ...]:

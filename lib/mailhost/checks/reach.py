@@ -6,17 +6,21 @@ from collections.abc import Iterable
 
 from mailhost.finding import Finding, Status
 from mailhost.probes.reach import Reach
-from mailhost.sheet import Sheet
+from mailhost.sheet import PORTS, Sheet
 
 
-def reach(seen: Iterable[Reach], want: Sheet) -> list[Finding]:
-    """``port-open`` and ``port-closed`` for each target, as the sheet's firewall and protocols say."""
-    results = list(seen)
+def reach(seen: Iterable[Reach], want: Sheet, *, served: Iterable[str] = PORTS) -> list[Finding]:
+    """``port-open`` and ``port-closed`` for each target, as the sheet's firewall and protocols say.
+
+    Only the ``served`` services are judged; what came of the others tells whether an address answers at all.
+    """
+    results, judged = list(seen), set(served)
     # Somebody answered there in this run, so that a rejection is a firewall's and not a missing route's.
     answering = {r.target.address for r in results if r.state in ("open", "refused")}
     return [
         _open(r) if wanted(r.target.service, want) == "open" else _closed(r, served=r.target.address in answering)
         for r in results
+        if r.target.service in judged
     ]
 
 

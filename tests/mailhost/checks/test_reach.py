@@ -47,6 +47,12 @@ def test_a_rejection_counts_where_somebody_else_answers_at_that_address() -> Non
     assert checks.reach([rejected, elsewhere], _want())[0].status == "unknown"
 
 
+def test_what_is_not_served_yet_is_not_judged_and_still_tells_that_the_address_answers() -> None:
+    rejected, other = _seen("pop3", "unreachable"), _seen("imaps", "refused")
+    (finding,) = checks.reach([rejected, other], _want(), served=("pop3", "imap"))
+    assert (finding.id, finding.status) == ("port-closed", "pass")
+
+
 @pytest.mark.parametrize("wanted", ["open", "closed"])
 @pytest.mark.parametrize("state", ["open", "refused"])
 def test_the_loopback_proves_nothing(wanted: str, state: State) -> None:
