@@ -22,6 +22,14 @@ _CERTIFICATE = re.compile(
 )
 _KEY = re.compile(rb"-----BEGIN (?P<kind>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=kind)-----", re.DOTALL)
 _MAX_LINKS = 10
+# What cryptography raises for a certificate that breaks the rules, or whose key is of no kind that it knows.
+_ODD = (
+    ValueError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 
 KeyState = Literal["readable", "encrypted", "unreadable", "missing"]
 
@@ -80,13 +88,15 @@ def read_bag(*texts: bytes) -> tuple[x509.Certificate, ...]:
     """Every certificate in these PEM texts, each once, in the order in which they stand.
 
     Line ends of Windows, comments and private keys in between are passed over. Raises ValueError for a certificate
-    that cannot be read.
+    that cannot be read, with its place among the others.
     """
     found: dict[bytes, x509.Certificate] = {}
-    for text in texts:
-        for block in _CERTIFICATE.findall(text):
-            certificate = _load(block)
-            found.setdefault(certificate.fingerprint(hashes.SHA256()), certificate)
+    for number, block in enumerate((block for text in texts for block in _CERTIFICATE.findall(text)), start=1):
+        try:
+            certificate = load(block)
+        except ValueError as error:
+            raise ValueError(f"certificate {number} in it cannot be read: {error}") from error
+        found.setdefault(certificate.fingerprint(hashes.SHA256()), certificate)
     return tuple(found.values())
 
 
@@ -95,18 +105,31 @@ def read_roots(text: bytes) -> tuple[x509.Certificate, ...]:
     found = []
     for block in _CERTIFICATE.findall(text):
         try:
-            found.append(_load(block))
+            found.append(load(block))
         except ValueError:
             continue
     return tuple(found)
 
 
-def _load(block: bytes) -> x509.Certificate:
+def load(block: bytes) -> x509.Certificate:
+    """One certificate in PEM, of which every part can be read. Raises ValueError, whatever is odd about it."""
     # OpenSSL's own TRUSTED form has data behind the certificate, which other readers refuse: it is not supported
     normal = block.replace(b"\r\n", b"\n").replace(b"X509 CERTIFICATE", b"CERTIFICATE")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)  # negative serial numbers of old roots
-        return x509.load_pem_x509_certificate(normal)
+        try:
+            certificate = x509.load_pem_x509_certificate(normal)
+            _touch(certificate)
+        except _ODD as error:
+            raise ValueError(str(error) or type(error).__name__) from error
+    return certificate
+
+
+def _touch(certificate: x509.Certificate) -> None:
+    """Read what is only decoded when it is asked for, so that it raises here and nowhere later."""
+    _ = certificate.version, certificate.subject, certificate.issuer, certificate.extensions
+    _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    certificate.public_key()
 
 
 def read_key(text: bytes, bag: Sequence[x509.Certificate] = ()) -> tuple[KeyState, bytes]:
@@ -137,9 +160,12 @@ def key_matches(certificate: x509.Certificate, key_pem: bytes) -> bool:
 
 def public_of(pem: bytes) -> bytes:
     """The public key of a private one, or of a public key's own PEM, as DER. Raises ValueError."""
-    if b"PUBLIC KEY" in pem:
-        return _public_bytes(serialization.load_pem_public_key(pem))
-    return _public_bytes(serialization.load_pem_private_key(pem, password=None).public_key())
+    try:
+        if b"PUBLIC KEY" in pem:
+            return _public_bytes(serialization.load_pem_public_key(pem))
+        return _public_bytes(serialization.load_pem_private_key(pem, password=None).public_key())
+    except UnsupportedAlgorithm as error:
+        raise ValueError(f"the key is of an unknown kind: {error}") from error
 
 
 def leaf_of(bag: Sequence[x509.Certificate], key_pem: bytes) -> x509.Certificate | None:

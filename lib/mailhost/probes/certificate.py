@@ -10,6 +10,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
+from mailhost import pki
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -44,8 +46,8 @@ class Certificate:
 
 
 def decode(pem: str) -> Certificate:
-    """Decode one certificate. Raises ValueError when it is none."""
-    certificate = x509.load_pem_x509_certificate(pem.encode())
+    """Decode one certificate. Raises ValueError when it is none, or one that nobody can read."""
+    certificate = pki.load(pem.encode())
     key, bits = _key(certificate)
     return Certificate(
         subject=certificate.subject.rfc4514_string(),

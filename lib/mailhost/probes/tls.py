@@ -17,9 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
+from mailhost import pki
 from mailhost.parse import s_client
 from mailhost.parse.s_client import Said
 from mailhost.probes.certificate import Certificate, decode
@@ -192,13 +190,15 @@ def _roots_only(roots: str | None) -> Iterator[str | None]:
         yield None
         return
     try:
-        held = x509.load_pem_x509_certificates(Path(roots).read_bytes())
-    except (OSError, ValueError):
+        held = pki.read_roots(Path(roots).read_bytes())
+    except OSError:
+        held = ()
+    if not held:
         yield roots  # openssl will say what is wrong with it, in the result
         return
     own = [certificate for certificate in held if certificate.subject == certificate.issuer]
     with tempfile.NamedTemporaryFile(prefix="roots-", suffix=".pem") as file:
-        file.write(b"".join(c.public_bytes(Encoding.PEM) for c in own or held))
+        file.write(b"".join(pki.as_pem(c) for c in own or held))
         file.flush()
         yield file.name
 

@@ -6,12 +6,14 @@ import socket
 import ssl
 import time
 import tracemalloc
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from canned import want
+from odd import ODDITIES, odd
 from scripted import LIMIT, Script, serving, tls_server
 
 from mailhost.checks import dialogue as checks
@@ -22,6 +24,7 @@ from mailhost.checks import starttls as starttls_checks
 from mailhost.checks import tls as tls_checks
 from mailhost.policy import shipped
 from mailhost.probes import imap, offers, pop3, starttls, tls
+from mailhost.probes.certificate import decode
 from mailhost.probes.dialogue import MECHANISMS, Dialogue
 from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import reach
@@ -209,6 +212,35 @@ def test_openssl_gets_no_handshake_and_no_pass(script: Script, service: Service)
     assert [f.status for f in tls_checks.handshake([seen])] == [wanted]
     assert [f.status for f in tls_checks.verified([seen])] == ["unknown"]
     assert [f.status for f in tls_checks.certificate([seen], ["00"])] == ["unknown"]
+
+
+@pytest.mark.parametrize("oddity", ODDITIES[:2])  # OpenSSL itself does not serve the others
+def test_an_odd_certificate_is_told_and_the_next_port_is_looked_at(authority: Any, tmp_path: Path, oddity: str) -> None:
+    issued = authority.issue("mail.example.test")
+    context = tls_server(replace(issued, intermediate=odd(issued.intermediate, oddity)), tmp_path)
+    good = tls_server(issued, tmp_path)
+
+    def shake(with_: ssl.SSLContext) -> Script:
+        def script(connection: socket.socket) -> None:
+            with with_.wrap_socket(connection, server_side=True) as secured:
+                secured.recv(100)
+
+        return script
+
+    with serving(shake(context), "imaps") as target, serving(shake(good), "imaps") as other:
+        seen, beside = tls.look([target, other], str(tmp_path / "root.pem"), timeout=LIMIT * 5)
+    assert seen.error is not None
+    assert "what was sent is no certificate" in seen.error
+    (finding,) = tls_checks.handshake([seen])
+    assert finding.status == "fail"
+    assert {f.status for f in tls_checks.names([seen], want()) + tls_checks.verified([seen])} == {"unknown"}
+    assert beside.verified
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_an_odd_certificate_is_none(authority: Any, oddity: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        decode(odd(authority.issue("mail.example.test").leaf, oddity))
 
 
 def truncated_hello(connection: socket.socket) -> None:
