@@ -68,9 +68,9 @@ def kept(tls: Tls, pem: str, public_key: str, key_state: pki.KeyState, problem: 
     trust, roots = _roots(tls)
     try:
         bag = pki.read_bag(pem.encode())
+        leaf = pki.leaf_of(bag, public_key.encode()) if key_state == "readable" else None
     except ValueError as error:
         return Given(trust=trust, problem=f"{tls.where}: {error}")
-    leaf = pki.leaf_of(bag, public_key.encode()) if key_state == "readable" else None
     shown, chain = _way_up(leaf, bag, roots)
     pair = pki.Pair(leaf, chain.intermediates) if leaf and chain else None
     return Given(bag, key_state, shown, chain, pair, trust, problem)

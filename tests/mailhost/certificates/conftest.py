@@ -55,6 +55,7 @@ def _make(
     names: tuple[str, ...] = (),
     key: Key | None = None,
     days: tuple[int, int] = (-10, 80),
+    key_id: bool = False,
 ) -> Made:
     """A certificate of ``name``, self-signed without an issuer; ``days`` from and until, counted from now."""
     own = key or ec.generate_private_key(ec.SECP256R1())
@@ -71,6 +72,8 @@ def _make(
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([_name(n) for n in names]), critical=False)
+    if key_id:
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(own.public_key()), critical=False)
     return Made(builder.sign(issuer.key if issuer else own, hashes.SHA256()), own)
 
 

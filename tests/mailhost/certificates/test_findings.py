@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from odd import ODDITIES, odd
 
 from mailhost import given
 from mailhost.checks import certificate as checks
@@ -123,6 +124,20 @@ def test_the_intermediate_is_missing(files: Any, now: datetime):
     files.write(chain=b"")
     finding = broken(files.sheet(), now)["chain-complete"]
     assert (finding.actual, finding.blocking) == ("ends at 'Intermediate'", True)
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_an_odd_certificate_is_named(files: Any, now: datetime, make: Any, oddity: str):
+    middle = make("Intermediate", files.root, ca=True, key=files.middle.key, days=(-500, 500), key_id=True)
+    files.write(chain=odd(middle.pem.decode(), oddity).encode())
+    finding = broken(files.sheet(), now)["certificate-given"]
+    assert "certificate 2 in it cannot be read: " in finding.actual
+
+
+def test_an_odd_root_vouches_for_nobody(files: Any, now: datetime, make: Any):
+    stranger = make("Stranger", ca=True, key_id=True)
+    files.write(trust=b"".join(odd(stranger.pem.decode(), one).encode() for one in ODDITIES) + files.root.pem)
+    assert broken(files.sheet(), now) == {}
 
 
 def test_self_signed(files: Any, now: datetime, make: Any):
