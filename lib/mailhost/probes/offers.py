@@ -1,7 +1,8 @@
 """Which TLS versions, cipher suites and groups a server offers: it is asked for each, until it refuses.
 
 A hello is sent, the answer read, and the connection dropped before any key is made. A refusal is the server's own: an
-alert that says so, or closing the connection upon the hello, twice. Anything else leaves it open what is offered.
+alert that says so, a lower version than asked for, or (where the same port agrees on another version) closing the
+connection upon the hello, twice. Anything else leaves it open what is offered.
 """
 
 from __future__ import annotations
@@ -94,9 +95,16 @@ def versions(targets: Sequence[Target], *, timeout: float = 15) -> list[Versions
     ]
     replies = parallel(calls, workers=_workers(targets))
     return [
-        Versions(target, tuple(zip(VERSIONS, replies[n :: len(targets)], strict=True)))
+        Versions(target, tuple(zip(VERSIONS, _believed(replies[n :: len(targets)]), strict=True)))
         for n, target in enumerate(targets)
     ]
+
+
+def _believed(replies: Sequence[Reply]) -> list[Reply]:
+    """Hanging up is a refusal only of a server that agrees on something else: others may hang up on everybody."""
+    if any(reply.answer == "agreed" for reply in replies):
+        return list(replies)
+    return [replace(reply, answer="unknown") if reply.how == _CLOSED else reply for reply in replies]
 
 
 def ciphers(targets: Sequence[Target], *, timeout: float = 15) -> list[Ciphers]:
@@ -139,7 +147,7 @@ def _ask(target: Target, version: str, suites: Sequence[int], groups: Sequence[i
             _start(wire)
         greeted = True
         wire.send_bytes(hello)
-        return _judged(version, read_answer(take))
+        return _judged(version, suites, read_answer(take))
     except WireError as why:
         if greeted and why.broke == "closed" and not heard and not wire.pending:
             return Reply("refused", _CLOSED)
@@ -150,12 +158,15 @@ def _ask(target: Target, version: str, suites: Sequence[int], groups: Sequence[i
         wire.close()
 
 
-def _judged(version: str, said: Answer) -> Reply:
+def _judged(version: str, suites: Sequence[int], said: Answer) -> Reply:
     if said.alert:
         return Reply("refused" if said.alert in _REFUSALS else "unknown", f"alert {said.alert}")
     how = f"{said.version} {said.suite_name}" + (f" {said.group}" if said.group else "")
-    agreed = "agreed" if said.version == version else "refused"
-    return Reply(agreed, how if agreed == "agreed" else f"chooses {how}", said.version, said.suite, said.group)  # type: ignore[arg-type]
+    chosen = Reply("agreed", how, said.version, said.suite, said.group)
+    if said.suite not in suites or VERSIONS[said.version] > VERSIONS[version]:
+        # no answer to what was asked, so that it refuses nothing
+        return replace(chosen, answer="unknown", how=f"chooses {how}, which was not offered")
+    return chosen if said.version == version else replace(chosen, answer="refused", how=f"chooses {how}")
 
 
 def _start(wire: Wire) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import Script, serving
 
 from mailhost.probes import offers
 from mailhost.probes.hello import VERSIONS, Answer, MalformedError, client_hello, read_answer
@@ -186,6 +187,39 @@ def test_an_answer_in_pieces_and_behind_a_warning() -> None:
     assert answer(record(21, b"\x02\xfe")).alert == "alert 254"
     dh = b"\x0c\x00\x00\x82\x00\x80" + b"\xff" * 128
     assert answer(record(22, hello(suite=0x33) + dh)).group == "DH 1024 bits"
+
+
+def answers(chosen: Callable[[int], bytes | None]) -> Script:
+    """A server that answers the hello of a version by these bytes, or hangs up; TLS 1.3 calls itself 1.2 there."""
+
+    def script(connection: socket.socket) -> None:
+        asked = connection.recv(2000)
+        said = chosen(int.from_bytes(asked[9:11]))
+        if said is not None:
+            connection.sendall(record(22, said))
+            connection.recv(100)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        (lambda _: hello(0x0303), ["unknown", "unknown", "unknown", "agreed", "unknown"]),
+        (lambda asked: hello(asked, 0xC0FF), ["unknown"] * 5),
+        (lambda asked: hello(min(asked, 0x0302)), ["agreed", "agreed", "agreed", "refused", "unknown"]),
+        (
+            lambda asked: hello(asked) if asked >= 0x0303 else None,
+            ["refused", "refused", "refused", "agreed", "unknown"],
+        ),
+        (lambda _: None, ["unknown"] * 5),
+    ],
+    ids=["above", "a suite of its own", "below", "closes upon the old ones", "closes upon all"],
+)
+def test_only_an_answer_to_what_was_asked_is_a_refusal(chosen: Any, told: list[str]) -> None:
+    with serving(answers(chosen), "imaps") as target:
+        (seen,) = offers.versions([target], timeout=5)
+    assert [reply.answer for _, reply in seen.replies] == told, seen
 
 
 @pytest.mark.parametrize(
