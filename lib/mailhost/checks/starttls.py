@@ -41,7 +41,8 @@ def _injection(d: Dialogue, shakes: set[Target]) -> Finding:
         )
     if d.carried is not None:
         return _finding("starttls-injection", d, "pass", actual="thrown away")
-    if d.agreed and d.broke in ("closed", "tls", "protocol") and d.target in shakes:
+    dropped = ("closed",) if d.tls else ("closed", "tls", "protocol")
+    if d.agreed and d.broke in dropped and d.target in shakes:
         return _finding("starttls-injection", d, "pass", actual="not answered; the connection is dropped")
     return _unknown("starttls-injection", d)
 

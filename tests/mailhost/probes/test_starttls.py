@@ -27,6 +27,8 @@ class Server:
     carries  takes what it had read in clear into TLS, and remembers a login from there
     early    answers what came with STARTTLS at once, in clear
     drops    hangs up when anything came with STARTTLS
+    curt     answers CAPA by one line
+    rude     hangs up upon QUIT without a word
     """
 
     context: ssl.SSLContext
@@ -34,6 +36,8 @@ class Server:
     carries: bool = False
     early: bool = False
     drops: bool = False
+    curt: bool = False
+    rude: bool = False
 
     def __call__(self, connection: socket.socket) -> None:
         connection.settimeout(LIMIT * 3)
@@ -52,10 +56,10 @@ class Server:
     def _secure(self, connection: socket.socket, begun: list[str], rest: list[str]) -> None:
         with self.context.wrap_socket(connection, server_side=True) as secured:
             for one in rest:
-                secured.sendall(_secured(self.service, one, begun))
+                secured.sendall(b"-ERR what?\r\n" if self.curt else _secured(self.service, one, begun))
             while (line := _line(secured)) and not line.endswith(("QUIT", "LOGOUT")):
                 secured.sendall(_secured(self.service, line, begun))
-            secured.sendall(_secured(self.service, line, begun) if line else b"")
+            secured.sendall(_secured(self.service, line, begun) if line and not self.rude else b"")
 
 
 def _line(connection: socket.socket) -> str:
@@ -139,6 +143,17 @@ def test_a_command_that_came_in_clear_is_answered_under_tls(context: ssl.SSLCont
     injection, _, _ = told(context, service, carries=True)
     assert (injection.status, injection.severity) == ("fail", "high")
     assert "CVE-2021-33515" in injection.message
+
+
+@pytest.mark.parametrize(("rude", "status"), [(False, "fail"), (True, "unknown")])
+def test_one_line_is_an_answer_too(context: ssl.SSLContext, rude: bool, status: str) -> None:  # noqa: FBT001  # a table
+    injection, _, _ = told(context, "pop3", carries=True, curt=True, rude=rude)
+    assert injection.status == status
+
+
+def test_a_server_without_a_farewell_is_unknown(context: ssl.SSLContext) -> None:
+    injection, _, _ = told(context, "pop3", rude=True)
+    assert injection.status == "unknown"
 
 
 def test_a_command_that_came_with_starttls_is_answered_in_clear(context: ssl.SSLContext, service: Service) -> None:
