@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from mailhost.checks.outcome import observed, unobserved
 from mailhost.finding import Finding, Status
-from mailhost.parse.dialogue import imap_reply, pop3_reply
+from mailhost.parse.dialogue import imap_reply, needs_tls, pop3_reply
 from mailhost.probes.dialogue import Dialogue
 from mailhost.probes.target import Target
 
@@ -55,7 +56,6 @@ def state(seen: Iterable[Dialogue]) -> list[Finding]:
 def _state(d: Dialogue) -> Finding:
     if d.carried is None or (d.target.protocol == "imap" and d.error is not None):
         return _unknown("starttls-state", d)
-    said = d.carried[-1] if d.carried else "ignored"
     kept = [line for line in d.carried if _goes_on(d, line)]
     if kept:
         return _finding(
@@ -67,17 +67,25 @@ def _state(d: Dialogue) -> Finding:
             "the way can choose whom the user's password is tried for.",
             remedy=f"refuse logins in clear text (section 05_secure), then {_UPDATE}",
         )
-    if d.target.protocol == "pop3" and "[SYS" in said.upper():
-        return _unknown("starttls-state", d, f"this answers nothing: {said}")
-    return _finding("starttls-state", d, "pass", actual=said)
+    odd = [line for line in d.carried or ("nothing",) if not _FORGOTTEN[d.target.protocol].match(line)]
+    if odd:
+        return _unknown("starttls-state", d, f"this does not say that no login is under way: {odd[0]}")
+    return _finding("starttls-state", d, "pass", actual=d.carried[-1])
+
+
+# What Dovecot 2.2 to 2.4 say to a password without a user, and to half a login that nobody began.
+_FORGOTTEN = {"pop3": re.compile(r"-ERR No username given\.", re.IGNORECASE), "imap": re.compile(r"\S+ BAD\b")}
+_LOOKED = re.compile(r"(?:authentication|login) failed|(?:invalid|wrong|bad|incorrect) password", re.IGNORECASE)
 
 
 def _goes_on(d: Dialogue, line: str) -> bool:
-    """Whether the server took the second half of the login for one."""
-    if d.target.protocol == "pop3":
-        reply = pop3_reply(line)
-        return reply is not None and (reply.ok or reply.key == "AUTH")
-    return imap_reply(line, "a1") is not None or "[AUTHENTICATIONFAILED]" in line.upper()
+    """Whether the server took the second half of the login for one: by saying yes, or what becomes of a password."""
+    if _LOOKED.search(line):
+        return True
+    if d.target.protocol == "imap":
+        return imap_reply(line, "a1") is not None or "[AUTHENTICATIONFAILED]" in line.upper()
+    reply = pop3_reply(line)
+    return reply is not None and (reply.ok or (reply.key == "AUTH" and not needs_tls("pop3", reply)))
 
 
 _TITLES = {
@@ -86,7 +94,7 @@ _TITLES = {
 }
 _EXPECTED = {
     "starttls-injection": {"pop3": "no answer to CAPA", "imap": "no answer to CAPABILITY"},
-    "starttls-state": {"pop3": "-ERR, no user is known", "imap": "BAD, no login is under way"},
+    "starttls-state": {"pop3": "-ERR No username given.", "imap": "BAD, no login is under way"},
 }
 
 

@@ -167,6 +167,32 @@ def test_a_login_that_was_begun_in_clear_goes_on_under_tls(context: ssl.SSLConte
     assert "AUTH" in state.actual
 
 
+@pytest.mark.parametrize(
+    ("service", "line", "status"),
+    [
+        ("pop3", "-ERR No username given.", "pass"),
+        ("pop3", "-ERR [AUTH] Authentication failed.", "fail"),
+        ("pop3", "-ERR Authentication failed.", "fail"),
+        ("pop3", "-ERR [IN-USE] Wrong password", "fail"),
+        ("pop3", "+OK Logged in.", "fail"),
+        ("pop3", "-ERR [SYS/TEMP] Temporary authentication failure.", "unknown"),
+        ("pop3", "-ERR Unknown command.", "unknown"),
+        ("pop3", "-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", "unknown"),
+        ("imap", "*** BAD Error in IMAP command received by server.", "pass"),
+        ("imap", "* BAD [CLIENTBUG] what?", "pass"),
+        ("imap", "a1 NO [UNAVAILABLE] later", "fail"),
+        ("imap", "* NO Authentication failed.", "fail"),
+        ("imap", "* OK still here", "unknown"),
+        ("imap", None, "unknown"),
+    ],
+)
+def test_only_known_words_say_that_no_login_is_under_way(service: Service, line: str | None, status: str) -> None:
+    seen = Dialogue(_target(service), "resume", "", carried=() if line is None else (line,))
+    (finding,) = checks.state([seen])
+    assert finding.status == status
+    assert (finding.message == "") == (status == "pass")
+
+
 def test_an_alert_of_tls_is_no_answer() -> None:
     said = Dialogue(
         starttls._clear(_target("pop3")), "inject", "", agreed=True, early="\\x15\\x03\\x03", broke="closed", error="x"
