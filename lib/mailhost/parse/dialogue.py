@@ -14,10 +14,10 @@ _IMAP = re.compile(
     r"(?P<tag>\*|[A-Za-z0-9.]+) (?P<status>OK|NO|BAD|PREAUTH|BYE)(?: +(?:\[(?P<code>[^\]]*)\])? *(?P<text>.*))?",
     re.DOTALL | re.IGNORECASE,
 )
-_LITERAL = re.compile(r"\{(\d{1,12})\+?\}$")
+_LITERAL = re.compile(r"\{([0-9]{1,12})\+?\}$")
 _CAPABILITY = re.compile(r"^(?:\* |.*\[)CAPABILITY ([^\]]*)\]?", re.IGNORECASE)
-_EXISTS = re.compile(r"^\* (\d{1,10}) EXISTS$", re.IGNORECASE)
-_STAT = re.compile(r"^(\d{1,10}) (\d{1,19})\b")
+_EXISTS = re.compile(r"^\* ([0-9]{1,10}) EXISTS$", re.IGNORECASE)
+_STAT = re.compile(r"^([0-9]{1,10}) ([0-9]{1,19})\b")
 # The words of Dovecot 2.1 to 2.4 where POP3 has no code of its own for "not without TLS": USER and PASS;
 # AUTH PLAIN under ssl=yes; AUTH PLAIN under ssl=required. [AUTH] is there since 2.2.0.
 _NEEDS_TLS = re.compile(
@@ -28,8 +28,9 @@ _NEEDS_TLS = re.compile(
     r")",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"[0-9]{1,10}")  # 32 bits; more digits, and those of other scripts, are no IMAP
 _ALERTED = "Plaintext authentication disabled."  # IMAP's AUTHENTICATE PLAIN in 2.2, whose code says [ALERT] only
-_FETCH = re.compile(r"^\* \d{1,10} FETCH ", re.IGNORECASE)
+_FETCH = re.compile(r"^\* [0-9]{1,10} FETCH ", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def search_ids(lines: Iterable[str]) -> tuple[int, ...] | None:
     """The numbers in ``* SEARCH ...``, maybe none; None when there was no such line."""
     for line in lines:
         words = line.upper().split()
-        if words[:2] == ["*", "SEARCH"] and all(word.isdigit() for word in words[2:]):
+        if words[:2] == ["*", "SEARCH"] and all(_NUMBER.fullmatch(word) for word in words[2:]):
             return tuple(int(word) for word in words[2:])
     return None
 

@@ -69,6 +69,11 @@ def test_numbers() -> None:
     assert parse.search_ids(["* SEARCH 4 9"]) == (4, 9)
     assert parse.search_ids(["* SEARCH"]) == ()
     assert parse.search_ids(["* SEARCH x"]) is None
+    assert parse.search_ids(["* SEARCH \u00b2"]) is None
+    assert parse.search_ids(["* SEARCH \u0664"]) is None
+    assert parse.search_ids([f"* SEARCH {'9' * 5000}"]) is None
+    assert parse.exists_count(["* \u0664 EXISTS"]) is None
+    assert parse.literal_size("{\u0664}") is None
     assert parse.literal_size("* 1 FETCH (BODY[] {369}") == 369
     assert parse.literal_size("a1 LOGIN {3} x") is None
 
