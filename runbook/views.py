@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,16 +98,15 @@ def _as_text(name: str, value: Any) -> Any:
 
 def _turns(result: Dialogue) -> list[Row]:
     """A dialogue as people read it: one row for what one side says before the other answers."""
-    turns: list[dict[str, Any]] = []
-    for row in result.rows():
-        who = _WHO.get(row["who"], row["who"])
-        if turns and turns[-1]["who"] == who:
-            turns[-1]["what"] += f"\n{row['what']}"
-        else:
-            turns.append({"target": str(result.target), "ms": row["ms"], "who": who, "what": str(row["what"])})
+    target = str(result.target)
+    turns: list[Row] = []
+    for who, said in groupby(result.rows(), key=lambda row: row["who"]):
+        lines = list(said)
+        what = "\n".join(str(line["what"]) for line in lines)
+        turns.append({"target": target, "ms": lines[0]["ms"], "who": _WHO.get(who, who), "what": what})
     if result.error:
-        turns.append({"target": str(result.target), "ms": None, "who": "-", "what": f"broke off: {result.error}"})
-    return list(turns)
+        turns.append({"target": target, "ms": None, "who": "-", "what": f"broke off: {result.error}"})
+    return turns
 
 
 def probe_rows(results: Sequence[Any]) -> list[Row]:

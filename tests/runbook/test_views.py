@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from mailhost.facts.clock import Clock
 from mailhost.facts.disk import Disk, Space
 from mailhost.facts.firewall import Firewall
 from mailhost.facts.system import System
 from mailhost.finding import Finding
+from mailhost.probes.dialogue import Dialogue
+from mailhost.probes.target import Target
+from mailhost.probes.wire import Line
 from runbook import tables, views
 
 
@@ -53,3 +58,12 @@ def test_findings_that_say_the_same_stand_in_one_row() -> None:
     assert table.text.count("It is open (imap, pop3, pop3s)") == 1
     assert "3-4, 7" in table.text
     assert len(table.data["findings"]) == 3
+
+
+def test_what_one_side_says_in_a_row_is_one_row_however_much_it_is() -> None:
+    lines = (Line("S", "+OK ready", 1), Line("C", "CAPA", 2), *(Line("S", "x" * 100, 3) for _ in range(100_000)))
+    started = time.monotonic()
+    rows = views.probe_rows([Dialogue(Target("pop3", "192.0.2.1", 110, "a.test"), "greet", "", lines, error="late")])
+    assert time.monotonic() - started < 5
+    assert [(row["ms"], row["who"]) for row in rows] == [(1, "server"), (2, "client"), (3, "server"), (None, "-")]
+    assert rows[2]["what"].count("\n") == 99_999

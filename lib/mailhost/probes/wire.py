@@ -1,7 +1,7 @@
 """One connection that keeps what was said on it: lines with who, what and when; limits that nothing gets past.
 
 One deadline holds for the whole conversation, so that a server that sends a byte now and then cannot stretch
-it; lines and their sum are limited, so that one that never stops cannot fill the memory.
+it; lines, their number and their sum are limited, so that one that never stops cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mailhost.redact import MASK, redact
 
 LINE_LIMIT = 16 * 1024  # bytes of one line; RFC 9051 asks clients to bear 8192
 TOTAL_LIMIT = 512 * 1024  # bytes of one conversation
+LINES_LIMIT = 2000  # lines of one conversation that are recorded; a good one has a few dozen
 _TELLING = 4
 _SHOWN = 1000  # characters of one line that are kept
 
@@ -120,6 +121,8 @@ class Wire:
         raw, _, self._buffer = self._buffer.partition(b"\n")
         text = _masked(_text(raw.removesuffix(b"\r")), self._masks)
         if record:
+            if len(self.lines) >= LINES_LIMIT:
+                raise WireError("limit", f"more than {LINES_LIMIT} lines, at {waiting_for}; the rest was not read")
             self.note("S", text)
         return text
 

@@ -29,7 +29,7 @@ from mailhost.probes.dialogue import MECHANISMS, Dialogue
 from mailhost.probes.parallel import parallel
 from mailhost.probes.reach import reach
 from mailhost.probes.target import Service, Target
-from mailhost.probes.wire import ANYONE, LINE_LIMIT, TOTAL_LIMIT, Trust
+from mailhost.probes.wire import ANYONE, LINE_LIMIT, LINES_LIMIT, TOTAL_LIMIT, Trust
 
 SPEAKERS: dict[str, Any] = {"pop3": pop3, "imap": imap}
 
@@ -57,6 +57,14 @@ def endless_lines(connection: socket.socket) -> None:
     connection.sendall(b"+OK ready\r\n* OK ready\r\n")
     while True:
         connection.sendall(b"* more of it\r\n" * 4096)
+
+
+def blank_lines(connection: socket.socket) -> None:
+    """More lines than the bytes that are read have room for words."""
+    connection.sendall(b"+OK ready\r\n")
+    connection.recv(100)
+    connection.sendall(b"+OK\r\n" + b"\n" * 520_000)
+    connection.recv(100)
 
 
 def huge_greeting(connection: socket.socket) -> None:
@@ -115,6 +123,18 @@ def test_a_hostile_server_is_an_error_in_time_and_memory(script: Script, service
         assert greeting.status == "unknown"
     if not target.implicit_tls:
         assert [f.status for f in checks.capabilities_cleartext([seen])] == ["unknown"]
+
+
+def test_many_blank_lines_take_little_memory() -> None:
+    with serving(blank_lines, "pop3") as target:
+        tracemalloc.start()
+        seen = pop3.greet(target, timeout=LIMIT * 5)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert seen.broke == "limit"
+    assert len(seen.lines) == LINES_LIMIT
+    assert peak < 8 * TOTAL_LIMIT
+    assert checks.capabilities_cleartext([seen])[0].status == "unknown"
 
 
 @pytest.mark.parametrize("script", HOSTILE, ids=lambda script: script.__name__)
