@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 from cryptography import x509
@@ -177,11 +177,28 @@ def leaf_of(bag: Sequence[x509.Certificate], key_pem: bytes) -> x509.Certificate
     return max(fitting, key=lambda c: c.not_valid_before_utc, default=None)
 
 
-def build_chain(leaf: x509.Certificate, bag: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]) -> Chain:
+def build_chain(
+    leaf: x509.Certificate,
+    bag: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    now: datetime | None = None,
+) -> Chain:
     """The way from the leaf to a trusted root through the certificates of the bag, in whatever order they stand.
 
-    Where several ways exist (cross-signed intermediates), one that ends in a root is taken, the shortest first.
+    Where several ways exist (cross-signed or renewed intermediates), one that ends in a root is taken: the shortest of
+    certificates that are all valid now, else the shortest.
     """
+    moment = now or datetime.now(UTC)
+    chain = _way_up(leaf, [c for c in bag if in_time(c, moment)], [r for r in roots if in_time(r, moment)])
+    return chain if chain.complete else _way_up(leaf, bag, roots)
+
+
+def in_time(certificate: x509.Certificate, now: datetime) -> bool:
+    """Whether it is valid at that moment: begun, and not expired."""
+    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+
+
+def _way_up(leaf: x509.Certificate, bag: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]) -> Chain:
     ways: list[tuple[x509.Certificate, ...]] = [(leaf,)]
     longest = ways[0]
     while ways:

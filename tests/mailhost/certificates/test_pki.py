@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import permutations
 from typing import Any
 
@@ -50,6 +51,18 @@ def test_a_cross_signed_intermediate_takes_the_way_to_the_trusted_root(make: Any
     chain = pki.build_chain(leaf.certificate, bag, [new.certificate])
     assert chain.root == new.certificate
     assert chain.intermediates == (by_new.certificate,)
+
+
+def test_a_renewed_intermediate_is_taken_before_the_expired_one_in_any_order(make: Any, now: datetime):
+    root = make("Root", ca=True, days=(-1000, 1000))
+    old = make("Middle", root, ca=True, days=(-500, -1))
+    new = make("Middle", root, ca=True, key=old.key)
+    leaf = make("mail.example.test", new)
+    for order in permutations([leaf.certificate, old.certificate, new.certificate]):
+        chain = pki.build_chain(leaf.certificate, order, [root.certificate], now)
+        assert chain.intermediates == (new.certificate,)
+    alone = pki.build_chain(leaf.certificate, [old.certificate], [root.certificate], now)
+    assert alone.complete, "which has expired is another finding's business"
 
 
 def test_certificates_that_sign_each_other_do_not_go_round_for_ever(make: Any):
