@@ -7,9 +7,11 @@ from datetime import datetime
 from cryptography import x509
 
 from mailhost import pki
+from mailhost.checks.tls import weakness
 from mailhost.finding import Finding
 from mailhost.given import Given
 from mailhost.policy import Policy, shipped
+from mailhost.probes.certificate import decode
 from mailhost.sheet import Sheet, Tls
 
 _KEY_PROBLEMS = {
@@ -207,19 +209,22 @@ def _complete(given: Given, chain: pki.Chain, tls: Tls) -> Finding:
 def _strength(cert: x509.Certificate, policy: Policy) -> Finding:
     title = "Keys and signatures are strong enough"
     subject = pki.name(cert.subject)
-    weak = pki.weakness(cert, rsa_bits=policy.rsa_bits, ec_bits=policy.ec_bits)
-    wanted = f"RSA from {policy.rsa_bits} bits or a curve from {policy.ec_bits}, no SHA-1"
+    # no root is among these, whose signature of itself nobody checks
+    weak, level = weakness(decode(pki.as_pem(cert).decode()), policy, signed=True)
+    wanted = f"RSA from {policy.rsa_bits} bits or a curve from {policy.ec_bits}, signed with SHA-2"
     if not weak:
         return Finding("certificate-strength", title, "pass", "high", subject, wanted, "strong enough", blocking=True)
+    insufficient = level == "insufficient"
     return Finding(
         "certificate-strength",
         title,
         "fail",
-        "high",
+        "high" if insufficient else "low",
         subject=subject,
         expected=wanted,
         actual=weak,
-        message=f"the certificate of {subject} has {weak}: today's mail programs refuse it, and it can be forged",
+        message=f"the certificate of {subject} has {weak}: "
+        + ("today's mail programs refuse it, and it can be forged" if insufficient else "it is to be phased out"),
         remedy="request a new certificate with an RSA key of 2048 bits or more, or a P-256 key, signed with SHA-256.",
-        blocking=True,
+        blocking=insufficient,
     )

@@ -14,8 +14,6 @@ from mailhost.probes.tls import TlsSeen
 from mailhost.sheet import Sheet
 
 _VERSIONS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
-# Days left, of 2026: Let's Encrypt renews 30 days before the end, so under 30 renewal has failed once.
-_DAYS_HIGH, _DAYS_MEDIUM = 14, 30
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
@@ -25,6 +23,7 @@ def served(seen: Iterable[TlsSeen], want: Sheet, intended: Sequence[str], *, now
     ``intended`` are the SHA-256 fingerprints of what should be sent, the leaf first, the root left out.
     """
     results = list(seen)
+    policy = shipped()
     return [
         *handshake(results),
         *version(results, want),
@@ -32,8 +31,8 @@ def served(seen: Iterable[TlsSeen], want: Sheet, intended: Sequence[str], *, now
         *chain(results, intended),
         *verified(results),
         *names(results, want),
-        *dates(results, now=now),
-        *strength(results, shipped()),
+        *dates(results, policy, now=now),
+        *strength(results, policy),
     ]
 
 
@@ -242,26 +241,24 @@ def covers(pattern: str, name: str) -> bool:
     return bool(first) and rest == pattern[2:] and "." in rest
 
 
-def dates(seen: Iterable[TlsSeen], *, now: datetime) -> list[Finding]:
+def dates(seen: Iterable[TlsSeen], policy: Policy, *, now: datetime) -> list[Finding]:
     """``served-dates``: the certificate that is served is valid, and not about to end."""
-    return [_dates(s, now) for s in seen]
+    return [_dates(s, policy, now) for s in seen]
 
 
-def _dates(s: TlsSeen, now: datetime) -> Finding:
+def _dates(s: TlsSeen, policy: Policy, now: datetime) -> Finding:
     if s.leaf is None:
         return _unknown("served-dates", s)
     left = s.leaf.days_left(now)
-    expected = f"valid, {_DAYS_MEDIUM} days left or more"
+    expected = f"valid, {policy.days_left} days left or more"
     actual = f"{s.leaf.not_before:%Y-%m-%d} to {s.leaf.not_after:%Y-%m-%d}, {left} days left"
-    severity: Severity
+    severity: Severity = "critical"
     if s.leaf.not_after <= now:
-        fault, severity = "has expired: clients refuse it", "critical"
+        fault = "has expired: clients refuse it"
     elif s.leaf.not_before > now:
-        fault, severity = "is not valid yet: clients refuse it", "critical"
-    elif left < _DAYS_HIGH:
-        fault, severity = f"ends in {left} days, and then nobody gets their mail", "high"
-    elif left < _DAYS_MEDIUM:
-        fault, severity = f"ends in {left} days, and its renewal should have come by now", "medium"
+        fault = "is not valid yet: clients refuse it"
+    elif left < policy.days_left:
+        fault, severity = f"ends in {left} days, and then nobody gets their mail", "medium"
     else:
         return _finding("served-dates", s, "pass", expected=expected, actual=actual)
     return _finding(
@@ -286,7 +283,7 @@ def _strength(s: TlsSeen, policy: Policy) -> Finding:
     if not s.chain:
         return _unknown("served-strength", s)
     # nobody checks a root's signature of itself: clients have it, or do not trust it
-    judged = [(c, *_weakness(c, policy, signed=not c.self_issued or c is s.leaf)) for c in s.chain]
+    judged = [(c, *weakness(c, policy, signed=not c.self_issued or c is s.leaf)) for c in s.chain]
     expected = f"RSA from {policy.rsa_bits} bits or a curve from {policy.ec_bits}, signed with SHA-2"
     actual = "; ".join(f"{c.subject}: {c.key}, {c.signature or 'a signature with its own hash'}" for c in s.chain)
     weak = [f"{c.subject} has {fault}" for c, fault, _ in judged if fault]
@@ -308,7 +305,7 @@ def _strength(s: TlsSeen, policy: Policy) -> Finding:
     )
 
 
-def _weakness(certificate: Certificate, policy: Policy, *, signed: bool) -> tuple[str, Level]:
+def weakness(certificate: Certificate, policy: Policy, *, signed: bool) -> tuple[str, Level]:
     """What is weak about a certificate, and how the policy calls that; empty when nothing is."""
     least = {"RSA": policy.rsa_bits, "EC": policy.ec_bits, "Ed25519": 0, "Ed448": 0}
     kind = certificate.key.split()[0]

@@ -11,7 +11,12 @@ from odd import ODDITIES, odd
 
 from mailhost import given
 from mailhost.checks import certificate as checks
+from mailhost.checks import tls as tls_checks
 from mailhost.finding import Finding
+from mailhost.policy import Level, Line, shipped
+from mailhost.probes.certificate import decode
+from mailhost.probes.target import Target
+from mailhost.probes.tls import TlsSeen
 from mailhost.sheet import Sheet
 from runbook import lab
 
@@ -172,7 +177,7 @@ def test_a_weak_key(files: Any, now: datetime, make: Any):
     leaf = make("mail.example.test", files.middle, names=("mail.example.test",), key=weak)
     files.write(certificate=leaf.pem, key=leaf.key_pem())
     finding = broken(files.sheet(), now)["certificate-strength"]
-    assert (finding.actual, finding.blocking) == ("an RSA key of 1024 bits", True)
+    assert (finding.actual, finding.blocking) == ("a weak key (RSA 1024)", True)
 
 
 def test_a_signature_with_sha_1(files: Any):
@@ -180,4 +185,26 @@ def test_a_signature_with_sha_1(files: Any):
     files.write(certificate=issued.leaf.encode(), chain=issued.intermediate.encode())
     files.write(trust=issued.root.encode(), key=issued.key.encode())
     finding = broken(files.sheet(), datetime.now(UTC))["certificate-strength"]
-    assert (finding.actual, finding.blocking) == ("a signature with SHA-1", True)
+    assert (finding.actual, finding.blocking) == ("a weak signature (sha1)", True)
+
+
+@pytest.mark.parametrize(
+    ("level", "severity", "blocking"), [("phase_out", "low", False), ("insufficient", "high", True)]
+)
+def test_the_policy_judges_signatures_and_dates_as_it_does_where_they_are_served(
+    files: Any,
+    now: datetime,
+    level: Level,
+    severity: str,
+    blocking: bool,  # noqa: FBT001  # a table
+):
+    line = Line(names=["*"], level=level, source="a test")
+    policy = shipped().model_copy(update={"signatures": [line], "days_left": 100})
+    read = given.read(files.sheet().tls)
+    found = {f.id: f for f in checks.certificate(read, files.sheet(), now, policy) if f.subject == "mail.example.test"}
+    assert (found["certificate-strength"].severity, found["certificate-strength"].blocking) == (severity, blocking)
+    seen = TlsSeen(Target("imaps", "192.0.2.1", 993, "mail.example.test"), chain=(decode(files.leaf.pem.decode()),))
+    served = [*tls_checks.strength([seen], policy), *tls_checks.dates([seen], policy, now=now)]
+    ours = [found["certificate-strength"], found["certificate-dates"]]
+    assert [(f.status, f.severity) for f in served] == [(f.status, f.severity) for f in ours]
+    assert {f.status for f in served} == {"fail"}
