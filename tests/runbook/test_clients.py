@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mailhost.checks.surroundings import allowance
 from mailhost.facts.bans import Ban, Bans
+from mailhost.parse.dialogue import imap_reply
+from mailhost.probes import stories
+from mailhost.probes.dialogue import Attempt, Dialogue
 from mailhost.sheet import Sheet, from_mapping
+from mailhost.transcript import Transcript
 from runbook.clients import Clients
 
 
@@ -55,3 +60,28 @@ def test_the_budget_of_a_run(given: dict[str, Any], failed: int | None, says: st
 )
 def test_what_may_be_tried_before_somebody_bans_this_machine(rows: tuple[Ban, ...], allowed: int | None) -> None:
     assert allowance(Bans(client="192.0.2.7", active=(), rows=rows)) == allowed
+
+
+@pytest.mark.parametrize(("spent", "listens", "tried"), [(0, True, 2), (4, True, 1), (4, False, 2)])
+def test_a_server_that_listens_in_clear_is_asked_no_more_than_the_budget_allows(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    spent: int,
+    listens: bool,  # noqa: FBT001  # a table
+    tried: int,
+) -> None:
+    reply = imap_reply(f"a1 NO [{'AUTHENTICATIONFAILED' if listens else 'PRIVACYREQUIRED'}] no", "a1")
+    assert reply is not None
+
+    def refuse(aimed: Any, _login: Any) -> list[Dialogue]:
+        return [Dialogue(t, "refuse", "", attempts=(Attempt("LOGIN", False, reply, 0),)) for t in aimed]
+
+    story = stories.refuse
+    monkeypatch.setattr(stories, "refuse", refuse)
+    host: Any = SimpleNamespace(transcript=Transcript(tmp_path / "transcript.jsonl"))
+    values = {"name": "mail", "mail_names": ["mail.example.test"], "firewall": {"imap": "open", "pop3": "open"}}
+    sheet = from_mapping(values, base=Path("/"), source="a test")
+    clients = Clients(host, sheet, ("192.0.2.1", "192.0.2.2"), failed=spent, login=stories.Login("anna", "right"))
+    seen = clients.probe(story, ("imap",), "here")
+    assert [bool(d.untried) for d in seen] == [False, tried == 1]
+    assert clients.failed == spent + (tried if listens else 0)

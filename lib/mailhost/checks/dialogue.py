@@ -128,7 +128,11 @@ def cleartext_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> 
     a server that refuses everything proves nothing.
     """
     accepted = [c for c in control if c.accepted and (c.tls is not None or c.target.origin == "loopback")]
-    return [_refused(d, accepted) for d in seen]
+    return [_not_tried("cleartext-refused", d) if d.untried else _refused(d, accepted) for d in seen]
+
+
+def _not_tried(check: str, d: Dialogue) -> Finding:
+    return _finding(check, d, "skip", actual="not tried", message=f"{d.target}: {d.untried}.")
 
 
 def _refused(d: Dialogue, accepted: list[Dialogue]) -> Finding:

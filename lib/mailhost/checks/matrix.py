@@ -19,6 +19,7 @@ _CREDENTIALS = {
     "expired": "expired account",
 }
 _IDS = {
+    "refuse": "cleartext-refused",
     "wrong": "wrong-password-refused",
     "unknown": "unknown-user-refused",
     "expired": "expired-account-refused",
@@ -55,7 +56,7 @@ def cells(seen: Iterable[Dialogue]) -> list[Cell]:
     """Every cell, in the order of the ways in."""
     results = list(seen)
     made = [cell for d, finding in _judged(results) for cell in _cells(d, finding)]
-    made += [_cell(d, d.mechanism, "", d.untried, "skip") for d in results if d.untried]
+    made += [_cell(d, way, "", d.untried, "skip") for d in results if d.untried for way in _ways(d)]
     order = list(_CREDENTIALS.values())
     return sorted(
         made, key=lambda c: (c.address, c.service, c.channel != CLEAR, c.mechanism, order.index(c.credentials))
@@ -79,6 +80,11 @@ def _cells(d: Dialogue, finding: Finding) -> list[Cell]:
     if d.story != "refuse":
         return [_cell(d, d.mechanism, finding.expected, finding.actual, finding.status)]
     return [_in_clear(d, mechanism, finding) for mechanism in MECHANISMS[d.target.protocol]]
+
+
+def _ways(d: Dialogue) -> tuple[Mechanism, ...]:
+    """The mechanisms that a dialogue is about: a conversation in clear tries both."""
+    return MECHANISMS[d.target.protocol] if d.mechanism is None else (d.mechanism,)
 
 
 def _in_clear(d: Dialogue, mechanism: Mechanism, finding: Finding) -> Cell:

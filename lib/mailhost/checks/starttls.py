@@ -8,8 +8,8 @@ from typing import Any
 
 from mailhost.checks.outcome import observed, unobserved
 from mailhost.finding import Finding, Status
-from mailhost.parse.dialogue import imap_reply, needs_tls, pop3_reply
 from mailhost.probes.dialogue import Dialogue
+from mailhost.probes.starttls import went_on
 from mailhost.probes.target import Target
 
 _UPDATE = "update Dovecot's packages (fixed in 2.3.14.1 and by the distributions' security updates)."
@@ -54,9 +54,11 @@ def state(seen: Iterable[Dialogue]) -> list[Finding]:
 
 
 def _state(d: Dialogue) -> Finding:
+    if d.untried:
+        return _finding("starttls-state", d, "skip", actual="not tried", message=f"{d.target}: {d.untried}.")
     if d.carried is None or (d.target.protocol == "imap" and d.error is not None):
         return _unknown("starttls-state", d)
-    kept = [line for line in d.carried if _goes_on(d, line)]
+    kept = went_on(d)
     if kept:
         return _finding(
             "starttls-state",
@@ -75,17 +77,6 @@ def _state(d: Dialogue) -> Finding:
 
 # What Dovecot 2.2 to 2.4 say to a password without a user, and to half a login that nobody began.
 _FORGOTTEN = {"pop3": re.compile(r"-ERR No username given\.", re.IGNORECASE), "imap": re.compile(r"\S+ BAD\b")}
-_LOOKED = re.compile(r"(?:authentication|login) failed|(?:invalid|wrong|bad|incorrect) password", re.IGNORECASE)
-
-
-def _goes_on(d: Dialogue, line: str) -> bool:
-    """Whether the server took the second half of the login for one: by saying yes, or what becomes of a password."""
-    if _LOOKED.search(line):
-        return True
-    if d.target.protocol == "imap":
-        return imap_reply(line, "a1") is not None or "[AUTHENTICATIONFAILED]" in line.upper()
-    reply = pop3_reply(line)
-    return reply is not None and (reply.ok or (reply.key == "AUTH" and not needs_tls("pop3", reply)))
 
 
 _TITLES = {

@@ -8,13 +8,14 @@ allows: each costs this machine's address seconds at the server and may get it b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from mailhost.probes import stories
-from mailhost.probes.dialogue import MECHANISMS, Dialogue, Mechanism
+from mailhost.probes.dialogue import MECHANISMS, Dialogue, Mechanism, Story
 from mailhost.probes.parallel import parallel
+from mailhost.probes.starttls import went_on
 from mailhost.probes.stories import Login
 from mailhost.probes.target import Target
 
@@ -23,7 +24,11 @@ Bad = Literal["wrong", "unknown", "expired"]  # the stories of credentials that 
 
 @dataclass(frozen=True)
 class Budget:
-    """How many failed logins may be made, None for any number, by which kinds of credentials, and why no more."""
+    """How many failed logins may be made, None for any number, by which kinds of credentials, and why no more.
+
+    Those of a server that should not have looked at the password at all cannot be foreseen: they count when they are
+    made, and only then keep others from being made.
+    """
 
     failed: int | None
     why: str = ""
@@ -48,7 +53,7 @@ def matrix(targets: Sequence[Target], login: Login, expired: Login | None, budge
     right = parallel(
         [(stories.enter, (target, login, mechanism)) for target in targets for mechanism in MECHANISMS[target.protocol]]
     )
-    refused = stories.refuse([target for target in targets if not target.implicit_tls], login)
+    refused = refuse([target for target in targets if not target.implicit_tls], login, budget)
     left = budget.left(failed(refused))
     who = {
         "wrong": Login(login.name, stories.wrong_password(), login.trust),
@@ -70,9 +75,49 @@ def matrix(targets: Sequence[Target], login: Login, expired: Login | None, budge
     ]
 
 
+def refuse(targets: Sequence[Target], login: Login, budget: Budget) -> list[Dialogue]:
+    """Try to log in without TLS, at one port first: once a server listens, each further port costs a failed login."""
+    return _carefully("refuse", stories.refuse, targets, login, budget)
+
+
+def starttls(targets: Sequence[Target], login: Login, budget: Budget) -> list[Dialogue]:
+    """Carry a command and half a login into TLS; the latter at one port first, since it may be a failed login."""
+    return [*stories.inject(targets), *_carefully("resume", stories.resume, targets, login, budget)]
+
+
+def _carefully(
+    story: Story,
+    attempt: Callable[[Sequence[Target], Login], list[Dialogue]],
+    targets: Sequence[Target],
+    login: Login,
+    budget: Budget,
+) -> list[Dialogue]:
+    """No budget for what a good server never looks at; when one does, no more of it than the budget has left."""
+    seen: list[Dialogue] = []
+    for wave in _waves([target for target in targets if not target.implicit_tls]):
+        spent = failed(seen)
+        tried = wave[: budget.left(spent).failed] if spent else wave
+        if tried:
+            seen += attempt(tried, login)
+        seen += [Dialogue(target, story, "", untried=budget.why) for target in wave[len(tried) :]]
+    return seen
+
+
+def _waves(targets: Sequence[Target]) -> list[list[Target]]:
+    """The first port of each protocol alone, then the others of it together."""
+    groups = [[t for t in targets if t.protocol == protocol] for protocol in MECHANISMS]
+    return [wave for group in groups for wave in (group[:1], group[1:]) if wave]
+
+
 def failed(seen: Sequence[Dialogue]) -> int:
     """How many of these were failed logins to the server: it looked at a password and said no."""
-    return sum(not d.untried and (d.story in get_args(Bad) or (d.story == "refuse" and d.listened)) for d in seen)
+    return sum(not d.untried and _failed(d) for d in seen)
+
+
+def _failed(d: Dialogue) -> bool:
+    if d.story == "resume":
+        return bool(went_on(d))
+    return d.story in get_args(Bad) or (d.story == "refuse" and d.listened)
 
 
 def cells(targets: Sequence[Target]) -> list[Cell]:

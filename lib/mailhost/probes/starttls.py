@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
+from mailhost.parse.dialogue import imap_reply, needs_tls, pop3_reply
 from mailhost.probes import imap, pop3
 from mailhost.probes.dialogue import Dialogue, Talk, converse, sasl_plain
-from mailhost.probes.target import Target
+from mailhost.probes.target import Protocol, Target
 from mailhost.probes.wire import ANYONE, WireError
 
 
@@ -30,6 +33,23 @@ def resume(target: Target, name: str, wrong_password: str, *, timeout: float = 3
         (_resume_pop3 if target.protocol == "pop3" else _resume_imap)(talk, name, wrong_password)
 
     return converse(_clear(target), "resume", timeout, steps)
+
+
+def went_on(d: Dialogue) -> list[str]:
+    """The answers to the second half of a login that show that the server took it for one: it looked at a password."""
+    return [line for line in d.carried or () if _goes_on(d.target.protocol, line)]
+
+
+_LOOKED = re.compile(r"(?:authentication|login) failed|(?:invalid|wrong|bad|incorrect) password", re.IGNORECASE)
+
+
+def _goes_on(protocol: Protocol, line: str) -> bool:
+    if _LOOKED.search(line):
+        return True
+    if protocol == "imap":
+        return imap_reply(line, "a1") is not None or "[AUTHENTICATIONFAILED]" in line.upper()
+    reply = pop3_reply(line)
+    return reply is not None and (reply.ok or (reply.key == "AUTH" and not needs_tls("pop3", reply)))
 
 
 def _inject_pop3(talk: Talk) -> None:

@@ -46,13 +46,19 @@ def greet(targets: Sequence[Target], _login: Login | None = None) -> list[Dialog
 
 def starttls(targets: Sequence[Target], login: Login | None = None) -> list[Dialogue]:
     """Carry a command, and half a login, from clear text into TLS, as nobody should be able to."""
+    return [*inject(targets), *resume(targets, login)]
+
+
+def inject(targets: Sequence[Target], _login: Login | None = None) -> list[Dialogue]:
+    """Carry a command from clear text into TLS."""
+    return parallel([(crossing.inject, (target,)) for target in targets if not target.implicit_tls])
+
+
+def resume(targets: Sequence[Target], login: Login | None = None) -> list[Dialogue]:
+    """Carry half a login from clear text into TLS, with a wrong password."""
     name = login.name if login and login.name else nobody()
-    clear = [target for target in targets if not target.implicit_tls]
     guess = wrong_password()
-    return [
-        *parallel([(crossing.inject, (target,)) for target in clear]),
-        *parallel([(crossing.resume, (target, name, guess)) for target in clear]),
-    ]
+    return parallel([(crossing.resume, (target, name, guess)) for target in targets if not target.implicit_tls])
 
 
 def handshake(targets: Sequence[Target], login: Login | None = None) -> list[TlsSeen]:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from scripted import serving
 
+from mailhost.checks import dialogue as dialogue_checks
 from mailhost.checks import matrix as checks
+from mailhost.checks import starttls as starttls_checks
 from mailhost.probes import matrix, stories
 from mailhost.probes.dialogue import Dialogue
 from mailhost.probes.matrix import Budget
@@ -123,6 +125,46 @@ def test_a_server_that_listens_in_clear_costs_failed_logins_too(monkeypatch: pyt
     assert by_id(seen)["cleartext-refused"] == {"fail": 4}
     in_clear = [c for c in checks.cells(seen) if c.channel == checks.CLEAR]
     assert Counter(c.verdict for c in in_clear) == {"fail": 4, "skip": 4}
+
+
+@pytest.mark.parametrize(("budget", "tried"), [(0, 1), (1, 1), (2, 2), (3, 3), (None, 4)])
+def test_once_a_server_listens_in_clear_the_budget_holds_there_too(
+    monkeypatch: pytest.MonkeyPatch, budget: int | None, tried: int
+) -> None:
+    served(monkeypatch, listens=True)
+    seen = matrix.matrix(ALL, ANNA, OLD, Budget(budget, "beyond the budget"))
+    in_clear = [d for d in seen if d.story == "refuse"]
+    assert Counter(bool(d.untried) for d in in_clear) == Counter({False: tried, True: 4 - tried})
+    expected = {"fail": tried} | ({"skip": 1} if tried < 4 else {})
+    assert by_id(seen)["cleartext-refused"] == expected
+    alone = dialogue_checks.cleartext_refused(in_clear, [])
+    assert Counter(f.status for f in alone) == Counter({"fail": tried, "skip": 4 - tried})
+    assert all("beyond the budget" in f.message for f in alone if f.status == "skip")
+    cells = [c for c in checks.cells(seen) if c.channel == checks.CLEAR]
+    assert len(cells) == 8
+    assert Counter(c.verdict for c in cells) == {"fail": tried, "skip": 8 - tried}
+
+
+def test_a_server_that_does_not_listen_in_clear_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    served(monkeypatch)
+    seen = matrix.refuse(ALL, ANNA, Budget(0, "beyond the budget"))
+    assert len(seen) == 4
+    assert not any(d.untried for d in seen)
+    assert matrix.failed(seen) == 0
+
+
+@pytest.mark.parametrize(("line", "tried"), [("-ERR Authentication failed.", 1), ("-ERR No username given.", 2)])
+def test_half_a_login_that_goes_on_under_tls_is_a_failed_login(
+    monkeypatch: pytest.MonkeyPatch, line: str, tried: int
+) -> None:
+    monkeypatch.setattr(stories, "inject", lambda _: [])
+    monkeypatch.setattr(stories, "resume", lambda aimed, _: [dialogue(t, "resume", carried=(line,)) for t in aimed])
+    pop3 = [target for target in ALL if target.protocol == "pop3"]
+    seen = matrix.starttls(pop3, ANNA, Budget(0, "beyond the budget"))
+    assert [bool(d.untried) for d in seen] == [False, tried == 1]
+    assert matrix.failed(seen) == (1 if tried == 1 else 0)
+    states = starttls_checks.state(seen)
+    assert [f.status for f in states] == (["fail", "skip"] if tried == 1 else ["pass", "pass"])
 
 
 @pytest.mark.parametrize("story", ["wrong", "unknown", "expired"])
