@@ -231,4 +231,8 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", errors="backslashreplace").translate(_CONTROLS)
 
 
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), 127)}
+# What moves a terminal's cursor, breaks a line or turns the order of what stands around it (Unicode's bidi controls).
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(10, 32), *range(127, 160))} | {
+    code: f"\\u{code:04x}"
+    for code in (0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}

@@ -351,6 +351,18 @@ def test_what_stands_behind_starttls_in_clear_is_no_answer_to_the_hello() -> Non
     assert {reply.answer for _, reply in seen.replies} == {"unknown"}
 
 
+@pytest.mark.parametrize("sign", [0x1B, 0x7F, 0x80, 0x85, 0x9B, 0x9F, 0x61C, 0x200E, 0x2028, 0x2029, 0x202E, 0x2066])
+def test_signs_that_change_how_a_line_is_shown_are_told_as_numbers(sign: int) -> None:
+    def script(connection: socket.socket) -> None:
+        connection.sendall(f"+OK ab{chr(sign)}cd \u00e9\u00fc\u4e2d\r\n-ERR no\r\n+OK bye\r\n".encode())
+        connection.recv(100)
+
+    with serving(script, "pop3") as target:
+        seen = pop3.greet(target, timeout=LIMIT)
+    number = f"\\x{sign:02x}" if sign < 0x100 else f"\\u{sign:04x}"
+    assert seen.greeting == seen.lines[0].text == f"+OK ab{number}cd \u00e9\u00fc\u4e2d"
+
+
 def test_a_line_may_be_as_long_as_the_limit() -> None:
     def long(connection: socket.socket) -> None:
         connection.sendall(b"+OK " + b"a" * (LINE_LIMIT - 6) + b"\r\n-ERR no\r\n+OK bye\r\n")
