@@ -279,7 +279,12 @@ ROWS = (
         also=("update-pending",),
     ),
     # ---- the benchmark
-    Row("auth-mechanisms", soft("auth_mechanisms = plain anonymous"), UNSOFT, also=("capabilities-cleartext",)),
+    Row(
+        "auth-mechanisms",
+        soft("auth_mechanisms = plain anonymous"),
+        UNSOFT,
+        also=("capabilities-cleartext", "capabilities-tls"),
+    ),
     Row(
         "passdb-any-password",
         soft("passdb {\n  driver = static\n  args = nopassword=y\n  username_filter = ghost*\n}"),

@@ -93,8 +93,16 @@ def _offered_in_clear(protocol: str, words: tuple[str, ...]) -> list[str]:
 _UNDER_TLS = {"pop3": (("USER", "SASL PLAIN"), ("STLS",)), "imap": (("AUTH=PLAIN",), ("STARTTLS", "LOGINDISABLED"))}
 
 
+# What a secured server may offer: a password in clear, which TLS protects, or better. The challenges of before TLS
+# (CRAM-MD5, DIGEST-MD5, APOP, NTLM, OTP, SKEY, RPA) have the server keep passwords readable or break easily.
+_MECHANISM = re.compile(r"PLAIN|LOGIN|SCRAM-.+|OAUTHBEARER|XOAUTH2|EXTERNAL|GSSAPI|GS2-.+")
+_CHALLENGE = re.compile(
+    r"<[0-9a-f]+\.[^<>@\s]+@[^<>\s]+>\s*$", re.IGNORECASE
+)  # in a greeting it offers APOP (RFC 1939)
+
+
 def capabilities_tls(seen: Iterable[Dialogue]) -> list[Finding]:
-    """``capabilities-tls``: under TLS the ways to log in are offered, and TLS is not offered again."""
+    """``capabilities-tls``: under TLS the ways to log in are offered, no weak one with them, and TLS not again."""
     return [_capabilities_tls(d) for d in seen]
 
 
@@ -103,21 +111,37 @@ def _capabilities_tls(d: Dialogue) -> Finding:
     if words is None:
         return _unknown("capabilities-tls", d)
     must, may_not = _UNDER_TLS[d.target.protocol]
-    known = {*words, *(f"SASL {one}" for word in words if word.startswith("SASL ") for one in word.split()[1:])}
-    faults = [f"{word} is missing" for word in must if word not in known]
-    faults += [f"{word} is announced" for word in may_not if word in known]
-    if not faults:
+    offered = _mechanisms(d, words)
+    known = {*words, *(f"SASL {one}" for one in offered)}
+    odd = [f"{word} is missing" for word in must if word not in known]
+    odd += [f"{word} is announced" for word in may_not if word in known]
+    weak = [one for one in offered if not _MECHANISM.fullmatch(one)]
+    if not odd and not weak:
         return _finding("capabilities-tls", d, "pass", actual=" ".join(words))
+    follows = ["Mail programs that go by it do not log in, or ask for another way."] if odd else []
+    if "ANONYMOUS" in weak:
+        follows.append("By ANONYMOUS anybody comes in without a password.")
+    elif weak:
+        follows.append("A weak mechanism gives less than a password over TLS, and has passwords stored readably.")
     return _finding(
         "capabilities-tls",
         d,
         "fail",
-        severity="medium",
+        severity="critical" if "ANONYMOUS" in weak else "medium",
         actual=" ".join(words),
-        message=f"under TLS {d.target} announces: {'; '.join(faults)}. Mail programs that go by it do not log in, or "
-        "ask for another way.",
-        remedy="look at auth_mechanisms (plain), imap_capability and disable_plaintext_auth in `doveconf -n`.",
+        message=f"under TLS {d.target} announces: {'; '.join([*odd, *(f'{one} is offered' for one in weak)])}. "
+        + " ".join(follows),
+        remedy="set auth_mechanisms = plain login; look at imap_capability and disable_plaintext_auth in "
+        "`doveconf -n`.",
     )
+
+
+def _mechanisms(d: Dialogue, words: tuple[str, ...]) -> list[str]:
+    """The mechanisms that are offered, by what POP3 and IMAP call them."""
+    if d.target.protocol == "imap":
+        return [word.removeprefix("AUTH=") for word in words if word.startswith("AUTH=")]
+    listed = [one for word in words if word.split(" ")[0] == "SASL" for one in word.split()[1:]]
+    return [*listed, "APOP"] if "APOP" in words or _CHALLENGE.search(d.greeting) else listed
 
 
 def cleartext_refused(seen: Iterable[Dialogue], control: Iterable[Dialogue]) -> list[Finding]:
@@ -359,7 +383,10 @@ _NO = {"pop3": "-ERR [AUTH]", "imap": "NO [AUTHENTICATIONFAILED]"}
 _EXPECTED = {
     "greeting": {"pop3": "+OK ...", "imap": "* OK ..."},
     "capabilities-cleartext": {"pop3": "STLS; no USER, SASL empty", "imap": "STARTTLS LOGINDISABLED"},
-    "capabilities-tls": {"pop3": "USER, SASL PLAIN; no STLS", "imap": "AUTH=PLAIN; no STARTTLS, no LOGINDISABLED"},
+    "capabilities-tls": {
+        "pop3": "USER, SASL PLAIN; no STLS, nothing weak",
+        "imap": "AUTH=PLAIN; no STARTTLS, no LOGINDISABLED, nothing weak",
+    },
     "cleartext-refused": {
         "pop3": "-ERR [AUTH] ... disallowed on non-secure (SSL/TLS) connections.",
         "imap": "NO [PRIVACYREQUIRED]",

@@ -135,6 +135,42 @@ def test_capabilities_under_tls(service: Service, words: tuple[str, ...] | None,
     assert finding.status == status
 
 
+STRONG = ["PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "OAUTHBEARER", "XOAUTH2", "EXTERNAL", "GSSAPI",
+          "GS2-KRB5"]  # fmt: skip
+WEAK = ["CRAM-MD5", "DIGEST-MD5", "NTLM", "APOP", "OTP", "SKEY", "RPA", "X-OWN", "SCRAM-", "PLAIN2"]
+
+
+@pytest.mark.parametrize("service", ["pop3", "pop3s", "imap", "imaps"])
+@pytest.mark.parametrize(
+    ("mechanism", "status", "severity"),
+    [
+        *((one, "pass", "high") for one in STRONG),
+        *((one, "fail", "medium") for one in WEAK),
+        ("ANONYMOUS", "fail", "critical"),
+    ],
+)
+def test_mechanisms_under_tls(service: Service, mechanism: str, status: str, severity: str) -> None:
+    pop3 = ("USER", f"SASL PLAIN {mechanism}")
+    words = pop3 if service.startswith("pop3") else ("IMAP4REV1", "AUTH=PLAIN", f"AUTH={mechanism}")
+    (finding,) = checks.capabilities_tls([_dialogue(service, capabilities_after=words)])
+    assert (finding.status, finding.severity) == (status, severity)
+    assert mechanism in finding.message or status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("greeting", "status"),
+    [
+        ("+OK Dovecot ready. <1a2b.1.65f0a1b2.c2FsdA==@mail.example.test>", "fail"),
+        ("+OK Dovecot ready.", "pass"),
+        ("+OK ask <postmaster@example.test>", "pass"),
+    ],
+)
+def test_a_challenge_in_the_greeting_offers_apop(greeting: str, status: str) -> None:
+    seen = _dialogue("pop3s", capabilities_after=("USER", "SASL PLAIN"), greeting=greeting)
+    (finding,) = checks.capabilities_tls([seen])
+    assert finding.status == status
+
+
 @pytest.mark.parametrize(
     ("service", "method", "line", "status"),
     [
