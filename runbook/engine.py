@@ -12,7 +12,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +36,7 @@ Status = Literal["completed", "error", "killed", "timed-out", "interrupted"]
 _NAME = "dovecot-runbook"
 _BY_HAND = "stopped by Ctrl-C"
 _GRACE = 5  # seconds that an interrupted cell is given to put things in order
+_SAVE_EVERY = 1.0  # seconds; a notebook of many tables takes a while to write, and the transcript is written at once
 _LONGEST = 40  # characters of a folder for sockets, whose whole path may have 107
 
 
@@ -72,16 +74,18 @@ def execute(
     *,
     on_cell: Callable[[Cell], None] | None = None,
     timeout: int | None = None,
+    more: bool = False,
 ) -> Executed:
     """Execute a notebook into ``output`` and say how it ended; only a defect of ours raises.
 
     ``timeout`` is for one cell, in seconds. After KeyboardInterrupt the cell is interrupted, the output is written
-    and the status is ``interrupted``.
+    and the status is ``interrupted``. Where ``more`` notebooks follow, the next one's kernel gets ready meanwhile;
+    `release` ends one that nobody came for.
     """
     started = time.monotonic()
     state = _State(on_cell or (lambda _: None), output)
     try:
-        with tempfile.TemporaryDirectory(prefix="runbook-", dir=_runtime_folder()) as sockets:
+        with _kernel(more=more) as kernel:
             papermill.execute_notebook(
                 str(notebook),
                 None,  # our engine writes the file itself: whole, redacted, 0600
@@ -91,7 +95,7 @@ def execute(
                 progress_bar=False,
                 execution_timeout=timeout,
                 state=state,
-                sockets=Path(sockets),
+                kernel=kernel,
             )
     except papermill.PapermillExecutionError as error:
         if state.status == "completed":  # the state knows more, as a rule
@@ -106,6 +110,59 @@ def prepare(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
     made = papermill.execute_notebook(str(notebook), None, dict(parameters), prepare_only=True, progress_bar=False)
     made.metadata.pop("papermill", None)  # the copy is there to be run, it was not
     _write(made, output)
+
+
+class _Kernel:
+    """A kernel that starts, with a folder of its own for its sockets and its log."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="runbook-", dir=_runtime_folder())
+        sockets = Path(self._folder.name)
+        self.log_file = sockets / "kernel.log"
+        self.manager = _Manager(
+            kernel_name="python3",
+            transport="ipc",
+            ip=str(sockets / "k"),
+            connection_file=str(sockets / "kernel.json"),
+        )
+        with self.log_file.open("wb") as log:
+            run_sync(self.manager.start_kernel)(extra_arguments=_READY, stdout=log, stderr=log)
+
+    def end(self) -> None:
+        """End it, if it has not ended, and remove its folder."""
+        if self.manager.has_kernel:
+            run_sync(self.manager.shutdown_kernel)(now=True)
+            run_sync(self.manager.cleanup_resources)()
+        self._folder.cleanup()
+
+
+# No history in anybody's home; and what takes longest to import is there when the first cell asks for it.
+_READY = [
+    "--HistoryManager.hist_file=:memory:",
+    "--IPKernelApp.exec_lines=__import__('runbook.session'), __import__('pandas')",
+]
+_waiting: list[_Kernel] = []  # the kernel of the notebook that comes next
+
+
+@contextmanager
+def _kernel(*, more: bool) -> Iterator[_Kernel]:
+    """The kernel that waits, or a new one; with ``more`` another one waits from now on."""
+    kernel = _waiting.pop() if _waiting else _Kernel()
+    try:
+        if not run_sync(kernel.manager.is_alive)():
+            kernel.end()
+            kernel = _Kernel()
+        if more:
+            _waiting.append(_Kernel())
+        yield kernel
+    finally:
+        kernel.end()
+
+
+def release() -> None:
+    """End the kernel that waits for a notebook that does not come."""
+    while _waiting:
+        _waiting.pop().end()
 
 
 @dataclass
@@ -146,11 +203,12 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
     state: _State
     log_file: Path
     task: asyncio.Task[Any] | None = None
+    saved: float = 0.0
 
     def execute(self) -> None:
-        """Start a kernel, run the cells, end the kernel."""
+        """Speak to the kernel, run the cells, end the kernel."""
         self.reset_execution_trackers()
-        with self.log_file.open("wb") as log, self.setup_kernel(stdout=log, stderr=log):
+        with self.setup_kernel():
             info = self.wait_for_reply(self.kc.kernel_info())
             self.nb.metadata["language_info"] = info["content"]["language_info"]
             self.papermill_execute_cells()
@@ -166,12 +224,18 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
                 self._run(cell, index)
             finally:
                 self.nb_man.cell_complete(cell, cell_index=index)
-                _write(self.nb, self.state.output)
+                self._save()
             if self.state.status != "completed":
                 if index < len(self.nb.cells) - 1:
                     # the kernel may still hold a connection or a temporary account: let it end by itself
                     self.shutdown_kernel = "graceful"
                 return
+
+    def _save(self) -> None:
+        """Write the file as it is by now, unless that was done just now; at the end it is written anyway."""
+        if time.monotonic() - self.saved >= _SAVE_EVERY:
+            _write(self.nb, self.state.output)
+            self.saved = time.monotonic()
 
     def _run(self, cell: Any, index: int) -> None:
         async def one() -> None:
@@ -217,17 +281,11 @@ class _Engine(papermill.engines.NBClientEngine):  # type: ignore[misc]  # paperm
 
     @classmethod
     def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, state: _State, sockets: Path, **kwargs: Any
+        cls, nb_man: Any, kernel_name: str, *, state: _State, kernel: _Kernel, **kwargs: Any
     ) -> None:
-        manager = _Manager(
-            kernel_name=kernel_name,
-            transport="ipc",
-            ip=str(sockets / "k"),
-            connection_file=str(sockets / "kernel.json"),
-        )
         client = _Client(
             nb_man,
-            km=manager,
+            km=kernel.manager,
             kernel_name=kernel_name,
             timeout=kwargs.get("execution_timeout"),
             startup_timeout=kwargs.get("start_timeout", 60),
@@ -235,7 +293,7 @@ class _Engine(papermill.engines.NBClientEngine):  # type: ignore[misc]  # paperm
         )
         client.owns_km = True  # nbclient leaves a manager's kernel running unless it made the manager
         client.state = state
-        client.log_file = sockets / "kernel.log"
+        client.log_file = kernel.log_file
         client.execute()
 
 

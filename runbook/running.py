@@ -100,6 +100,7 @@ def run(order: Order, record: Path, watcher: Watcher) -> str:
             pass  # between two sections: the ones that are missing now make the record's verdict "interrupted"
         watcher.closing()
         with deaf():
+            _release()
             return records.close(record)
 
 
@@ -147,11 +148,18 @@ def _execute(order: Order, section: Section, record: Path, watcher: Watcher) -> 
             record / f"{section.name}.ipynb",
             order.parameters(record),
             on_cell=lambda cell: watcher.step(section, cell),
+            more=section is not order.sections[-1],
         )
     except Exception as error:  # noqa: BLE001  # the record is closed whatever our own defect is
         write(record / TRACEBACK, redact(traceback.format_exc()))
         told = f"{redact(str(error)) or 'no message'} (a defect of the runbook; see {TRACEBACK} in the record)"
         return engine.Executed("error", 0.0, told, type(error).__name__)
+
+
+def _release() -> None:
+    from runbook import engine
+
+    engine.release()
 
 
 def _told(section: Section, executed: Executed) -> str:

@@ -118,3 +118,31 @@ def test_a_prepared_copy_has_the_parameters_and_has_not_run(project: Any, out: P
     assert any('server = "it"' in "".join(cell["source"]) for cell in notebook["cells"])
     assert not any(cell.get("outputs") for cell in notebook["cells"])
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
+
+
+def test_the_kernel_of_the_next_notebook_waits_and_none_is_left(project: Any, out: Path) -> None:
+    source = "import os, sys; print(os.getpid(), 'runbook.session' in sys.modules)"
+    notebook = project.notebook("n", source)
+    pids = []
+    for more in (True, True, False):
+        engine.execute(notebook, out, {}, more=more)
+        pid, loaded = texts(out).split()
+        pids.append(int(pid))
+        assert loaded == "True"
+        assert len(engine._waiting) == more
+    assert len(set(pids)) == 3
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_kernel_that_nobody_comes_for_is_ended_and_one_that_died_is_replaced(project: Any, out: Path) -> None:
+    notebook = project.notebook("n", "print('here')")
+    engine.execute(notebook, out, {}, more=True)
+    (kernel,) = engine._waiting
+    os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, kernel.manager.provisioner.pid, os.WEXITED | os.WNOWAIT)
+    assert engine.execute(notebook, out, {}, more=True).status == "completed"
+    (kernel,) = engine._waiting
+    pid, folder = kernel.manager.provisioner.pid, kernel.log_file.parent
+    engine.release()
+    assert not Path(f"/proc/{pid}").exists()
+    assert not folder.exists()
