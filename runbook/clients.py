@@ -148,21 +148,26 @@ class Clients:
         waiting, self._held = self._held, ()
         return tuple(keep(self.host.transcript, parallel([(held.ask, (session,)) for session in waiting])))
 
-    def use_temporary(self, run: str, *, expired: bool = False) -> str:
+    def use_temporary(self, run: str, *, expired: bool = False, dead: Iterable[str] = ()) -> str:
         """Make a temporary account, after the leftovers of dead runs are gone; with ``expired`` a second one.
 
-        Raises CommandError.
+        ``dead`` are accounts of runs that are known to have ended. Raises CommandError.
         """
         made = accounts.temporary(run)
         ended = accounts.temporary(run, expired=True) if expired else None
         self._temporary = (made,) if ended is None else (made, ended)
         creating = [command for account in self._temporary for command in accounts.create(account)]
-        commands = (*accounts.remove_leftovers(), *changes.forget_old(), *creating)
+        commands = (*accounts.remove_leftovers(dead), *changes.forget_old(), *creating)
         for result in self.host.batch(numbered(commands), stop=True).values():
             result.checked()
         self.login = stories.Login(made.name, made.password, self._trust())
         self._expired = stories.Login(ended.name, ended.password, self._trust()) if ended else None
         return made.name
+
+    @property
+    def temporary(self) -> tuple[str, ...]:
+        """The temporary accounts that are there now."""
+        return tuple(account.name for account in self._temporary)
 
     def use_own(self) -> str:
         """Use the sheet's test account; empty when there is none. Raises SheetError."""

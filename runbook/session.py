@@ -270,7 +270,9 @@ class Run:
         """
         with self._guarded():
             if temporary and not self.pending_on:
-                name = self.clients.use_temporary(self.section, expired=expired)
+                name = self.clients.use_temporary(self.section, expired=expired, dead=self._left_behind())
+                self.note(temporary=self.clients.temporary)
+                self._save()
                 kind = "temporary, removed at the end of this section; cannot log in by SSH"
             else:
                 name, kind = self.clients.use_own(), "the sheet's test_account"
@@ -421,7 +423,7 @@ class Run:
     def verdict(self) -> None:
         """End the section: worst findings first, each with its remedy. Raises VerdictError when it is not well."""
         with self._guarded():
-            self.findings += self.clients.remove_temporary()
+            self._remove_account()
         verdict = self._verdict()
         self._finish(verdict)
         views.verdict(verdict, self.findings, changes=len(self.changes), mode=self.asked.mode)
@@ -481,9 +483,26 @@ class Run:
                 records.close(self.record)
             raise
 
+    def _left_behind(self) -> list[str]:
+        """Temporary accounts of runs on this server that have ended and did not come to remove them."""
+        others = records.listing(self.record.parent.parent, self.want.name)
+        return [
+            name
+            for known in others
+            if known.state != "open" and known.path != self.record.resolve()
+            for section in known.sections
+            for name in section.facts.get("temporary") or ()
+        ]
+
+    def _remove_account(self) -> None:
+        removed = self.clients.remove_temporary()
+        self.findings += removed
+        if all(finding.status == "pass" for finding in removed):
+            self.facts.pop("temporary", None)
+
     def _try_to_remove_account(self) -> None:
         try:
-            self.findings += self.clients.remove_temporary()
+            self._remove_account()
         except MailhostError as error:
             self.transcript.add("note", text=f"the temporary account stays until its timer removes it: {error.what}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mailhost import redact
@@ -84,15 +85,15 @@ systemctl daemon-reload
 )
 
 _LEFTOVERS = (
-    "prefix=$1 gecos=$2 keep=$3\n"
+    "prefix=$1 gecos=$2 dead=$3\n"
     + _OURS
     + _CLEAR
     + """\
 rc=0
 for user in $(getent passwd | cut -d : -f 1 | grep "^$prefix"); do
-    if [ "$user" = "$keep" ] || ! ours "$user"; then continue; fi
-    # a run that is still under way keeps its account until its own timer is due
-    if [ "$4" != all ] && systemctl -q is-active "dovecot-runbook-$user.timer"; then continue; fi
+    ours "$user" || continue
+    # a run that may still be under way keeps its account until its own timer is due
+    case " $dead " in *" $user "*) ;; *) systemctl -q is-active "dovecot-runbook-$user.timer" && continue ;; esac
     if remove "$user"; then echo "removed $user"; clear_timer "dovecot-runbook-$user"; else rc=1; fi
 done
 exit $rc
@@ -147,10 +148,9 @@ def remove(account: Account) -> tuple[Command, ...]:
     return (sh(_REMOVE, account.name, PREFIX, GECOS),)
 
 
-def remove_leftovers(*, keep: str = "", even_if_awaited: bool = False) -> tuple[Command, ...]:
-    """Remove accounts of earlier runs that died, and whose timer is gone (a restart of the server drops it).
+def remove_leftovers(dead: Iterable[str] = ()) -> tuple[Command, ...]:
+    """Remove accounts of earlier runs: those named ``dead``, and all whose timer is gone, as after a restart.
 
-    One whose timer still waits may belong to a run that is under way: it is left to its timer unless
-    ``even_if_awaited``, for a caller who knows that there is no other run.
+    Any other whose timer still waits may belong to a run that is under way elsewhere: it is left to its timer.
     """
-    return (sh(_LEFTOVERS, PREFIX, GECOS, keep, "all" if even_if_awaited else "lone"),)
+    return (sh(_LEFTOVERS, PREFIX, GECOS, " ".join(dead)),)

@@ -498,7 +498,7 @@ def test_leftovers_go_and_others_stay(site: Site):
     users = site.say("getent passwd | cut -d : -f 1").split()
     assert {waiting.name, "rbk-ecca", "other"} <= set(users)
     assert gone(site, dead.name)
-    for result in site.run(accounts.remove_leftovers(even_if_awaited=True)):
+    for result in site.run(accounts.remove_leftovers([waiting.name])):
         result.checked()
     assert gone(site, waiting.name)
     assert site.run(accounts.remove(replace(waiting, name="rbk-ecca")))[-1].code == 1

@@ -152,8 +152,10 @@ def test_the_kernel_is_killed_while_there_is_an_account(site: Site):
     site.valid()
 
 
-def test_the_next_run_ends_as_wanted_while_that_account_still_waits_for_its_timer(site: Site):
+def test_the_next_run_knows_of_them_and_removes_them(site: Site):
     site.mended()
+    left = "getent passwd | grep ^rbk-; ls -d /home/rbk-* 2>/dev/null; ls /run/systemd/system | grep rbk- || :"
+    assert site.looks.say(left) == ""
 
 
 def test_the_runbook_is_killed_while_there_is_an_account(site: Site):
