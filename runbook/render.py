@@ -61,7 +61,7 @@ def alike(findings: Iterable[tuple[str, Finding]]) -> list[tuple[str, list[Findi
 
 VERDICT_SENTENCES = {
     "as-wanted": "The server is as its sheet says.",
-    "pending": "Nothing is wrong; changes are still to be made. Run it with --mode apply.",
+    "pending": "Changes are still to be made; what waits for them was not judged. Run it with --mode apply.",
     "failed": "The server is not as its sheet says.",
     "unknown": "Something could not be found out, and what is not known is not passed.",
     "no-go": "A condition that must hold before anything is touched does not hold.",

@@ -46,6 +46,13 @@ if TYPE_CHECKING:
 
 # Dovecot ends what is left of its processes 5 s after a reload, idle sessions at once or after 10 s.
 _GRACE = 12
+# What is wrong whatever is planned: none of our changes mends it.
+_NOT_MENDED = frozenset(
+    {
+        *("wrong-password-refused", "unknown-user-refused", "expired-account-refused"),
+        *("trusted-networks", "starttls-injection", "crypto-policy"),
+    }
+)
 _BAD = ("no-go", "failed", "unknown", "interrupted")
 
 
@@ -381,6 +388,8 @@ class Run:
 
     def _as_pending(self, finding: Finding) -> Finding:
         if self.applying or not self.changes or finding.status not in ("fail", "unknown"):
+            return finding
+        if finding.status == "fail" and finding.id in _NOT_MENDED:
             return finding
         return dataclasses.replace(
             finding,
