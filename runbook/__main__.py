@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from runbook import __version__
 from runbook.commands import history, init, jupyter, lab, run, shape
 from runbook.commands.shape import USAGE
 from runbook.sections import UnknownSection
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 app = shape.group(shape.Group)
 _records = shape.group(history.ListByDefault)
@@ -88,9 +91,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _told("stopped before anything was done", 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+    except OSError as error:
+        code = _told(_full_or_shut(error), 1) if error.errno in _OF_THE_DISK else _unexpected(error)
     except Exception as error:  # noqa: BLE001  # the last line of defence
         code = shape.used_wrongly(error) or _unexpected(error)
     return code
+
+
+def _full_or_shut(error: OSError) -> str:
+    return (
+        f"{error.filename or 'a file'} cannot be written: {error.strerror}\n"
+        "  It follows: what was done on the server so far is in the transcript, and the record is not closed.\n"
+        "  To do: make room or set the rights right; then `runbook close RECORD` seals it (`runbook records` lists it)."
+    )
 
 
 def _told(what: object, code: int) -> int:

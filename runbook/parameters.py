@@ -15,6 +15,7 @@ from typing import Any
 from mailhost import sheet
 from mailhost.errors import SheetError
 from runbook import servers
+from runbook.record.folder import RUN, read_json
 
 MODES = ("plan", "apply")
 OWN = ("server", "mode", "ticket", "note", "record", "canary", "thorough")
@@ -56,8 +57,10 @@ def assigned(history: Iterable[str]) -> set[str]:
             )
             if isinstance(target, ast.Name)
         }
-        if "mode" in mine or source.lstrip().startswith("# Parameters"):
+        if source.lstrip().startswith("# Parameters"):
             names |= mine
+        elif "mode" in mine:
+            names = mine  # run once more, it stands for what it said before
     return names
 
 
@@ -109,13 +112,35 @@ def check(namespace: Mapping[str, Any], history: Iterable[str] = ()) -> Paramete
             remedy="set `server` to the name of a sheet under parameters/ (`runbook init NAME` makes one), "
             "or give a sheet's keys with -f parameters/NAME.yaml.",
         )
-    record = namespace.get("record")
+    record = _record(root, namespace.get("record"), want)
     return Parameters(
         want=want,
         mode=mode,
         ticket=namespace.get("ticket"),
         note=namespace.get("note"),
-        record=(root / record) if record else None,
+        record=record,
         canary=switches["canary"],
         thorough=switches["thorough"],
     )
+
+
+def _record(root: Path, given: str | None, want: sheet.Sheet) -> Path | None:
+    """The record to run in; None makes a new one. Raises SheetError for what is none, or another server's."""
+    if not given:
+        return None
+    path = root / given
+    file = path / RUN
+    if not file.is_file():
+        raise SheetError(
+            f"record: {path} is no record's folder",
+            follows="nothing was connected to and nothing was changed.",
+            remedy="leave it empty to make a new one, or make one by `runbook open SERVER`.",
+        )
+    server = read_json(file).get("server")
+    if server != want.name:
+        raise SheetError(
+            f"record: {path} is a record of {server}, not of {want.name}",
+            follows="nothing was connected to and nothing was changed.",
+            remedy="leave it empty to make a new one.",
+        )
+    return path

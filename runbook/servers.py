@@ -63,6 +63,14 @@ def load(server: str) -> sheet.Sheet:
     return sheet.load(find(server), base=root())
 
 
+def name_of(server: str) -> str:
+    """The name in records of the server that SERVER means; SERVER itself where its sheet is gone or cannot be read."""
+    try:
+        return load(server).name
+    except SheetError:
+        return server
+
+
 def sheets() -> dict[str, Path]:
     """Name to file of every server that has a sheet under parameters/."""
     files = sorted((root() / "parameters").glob("*.yaml"))

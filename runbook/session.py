@@ -450,7 +450,8 @@ class Run:
             )
 
     def _verdict(self) -> str:
-        if any(finding.status == "fail" and finding.blocking for finding in self.findings):
+        blocked = any(finding.status == "fail" and finding.blocking for finding in self.findings)
+        if blocked and not self.section.startswith("06"):  # an audit stops nobody
             return "no-go"
         for status, verdict in (("fail", "failed"), ("unknown", "unknown")):
             if any(finding.status == status for finding in self.findings):

@@ -38,6 +38,8 @@ _FORBIDDEN_IN_PATH = re.compile(r"[\x00-\x1f\x7f\s'\"\\<>{}#%$`;&|*?]")
 _LINEAGE = re.compile(r"/.+/live/[^/]+/[^/]+")
 _REFERENCE = re.compile(r"(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.+|prompt:)")
 
+_MASKABLE = 6  # characters of a secret that is told apart from other words
+
 SERVICES = ("pop3", "imap", "pop3s", "imaps")
 PORTS: dict[str, int] = {"pop3": 110, "imap": 143, "imaps": 993, "pop3s": 995}
 
@@ -354,6 +356,12 @@ def secret(reference: str, *, login: str = "", what: str = "secret") -> str:
         )
     if not value:
         raise SheetError(f"the {what} behind {kind}: is empty", remedy="give it a value.")
+    if len(value) < _MASKABLE:
+        raise SheetError(
+            f"the {what} behind {kind}: has less than {_MASKABLE} characters",
+            follows="it could not be kept out of the record without ruining every word that holds it.",
+            remedy="use a longer one.",
+        )
     redact.register(value, login=login)
     return value
 

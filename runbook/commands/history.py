@@ -24,7 +24,7 @@ class ListByDefault(Group):
 
 
 def listing(
-    server: Annotated[str | None, typer.Argument(metavar="SERVER", help="Only this server's; its name.")] = None,
+    server: Annotated[str | None, typer.Argument(metavar="SERVER", help="Only this server's.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
     records: Annotated[
@@ -43,7 +43,7 @@ def listing(
     from runbook import servers
 
     folder = (records or servers.records_folder()).expanduser().resolve()
-    known = record_of.listing(folder, server)
+    known = record_of.listing(folder, server and servers.name_of(server))
     if as_json:
         typer.echo(json.dumps([_row(record) for record in known], ensure_ascii=False))
         return 0

@@ -57,7 +57,17 @@ def add(record: Path, file: Path) -> str:
             remedy="a second execution has a record of its own; its outputs name it.",
         )
     write_json(target, notebook)
-    return seal(record)
+    try:
+        return seal(record)
+    except Exception as error:
+        target.unlink()  # the record is as it was before
+        if isinstance(error, MailhostError):
+            raise
+        raise MailhostError(
+            f"{file} cannot be shown as a page: {type(error).__name__}: {error}",
+            follows="nothing was added.",
+            remedy="give the notebook as papermill wrote it, unedited.",
+        ) from error
 
 
 def _read(file: Path) -> dict[str, Any]:

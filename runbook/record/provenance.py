@@ -55,7 +55,12 @@ def versions() -> dict[str, str]:
 def _git(*words: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(_HERE), *words], capture_output=True, text=True, timeout=20, check=False
+            # git refuses a checkout of another owner, as root's cron job finds it
+            ["git", "-C", str(_HERE), "-c", f"safe.directory={_HERE}", *words],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

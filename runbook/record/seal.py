@@ -22,6 +22,7 @@ FINDINGS = "findings.json"
 INDEX = "index.html"
 _SEALS = frozenset({MANIFEST, DIGEST})
 _OF_JUPYTER = (".ipynb_checkpoints", ".virtual_documents", ".jupyter_ystore.db", ".Trash-0")
+_JSON = (".json", ".jsonl", ".ipynb")
 _WRITTEN = 0o400
 
 
@@ -45,13 +46,18 @@ def seal(record: Path) -> str:
     """Render, hash and write-protect what is there now; `close` and `add` end with it."""
     from runbook import render  # here, since nbconvert costs half a second and most callers only read
 
+    closed = load(record)
+    _refuse_secrets(record)
+    pages = {
+        notebook.with_suffix(".html"): redact.redact(render.notebook(notebook, back=INDEX))
+        for notebook in sorted(record.glob("*.ipynb"))
+    }
+    # whatever may go wrong has gone wrong by now: only then is an earlier seal broken
     for seals in _SEALS:
         (record / seals).unlink(missing_ok=True)
-    closed = load(record)
     write_json(record / FINDINGS, [{"section": section} | finding.as_dict() for section, finding in closed.findings])
-    _refuse_secrets(record)
-    for notebook in sorted(record.glob("*.ipynb")):
-        write(notebook.with_suffix(".html"), redact.redact(render.notebook(notebook, back=INDEX)))
+    for page, text in pages.items():
+        write(page, text)
     manifest = _manifest(closed)
     write(record / INDEX, redact.redact(render.index(closed, manifest, file_rows(record, without={INDEX}))))
     manifest["files"] = {name: row["sha256"] for name, row in file_rows(record).items()}
@@ -123,7 +129,7 @@ def _refuse_secrets(record: Path) -> None:
     holding = [
         file.relative_to(record).as_posix()
         for file in files(record)
-        if not file.is_symlink() and redact.holds_secret(file.read_text(encoding="utf-8", errors="replace"))
+        if not file.is_symlink() and any(redact.holds_secret(text) for text in _texts(file))
     ]
     if holding:
         raise MailhostError(
@@ -132,6 +138,25 @@ def _refuse_secrets(record: Path) -> None:
             remedy="take it out of the file (or delete the record), change that secret on the server, "
             f"then `runbook close {record}`.",
         )
+
+
+def _texts(file: Path) -> Iterator[str]:
+    """What stands in a file; of JSON the values, since keys are ours and a password may be as common a word."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    parts = text.splitlines() if file.suffix == ".jsonl" else [text]
+    for part in parts:
+        try:
+            yield from _values(json.loads(part)) if file.suffix in _JSON and part.strip() else (part,)
+        except ValueError:
+            yield part
+
+
+def _values(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _values(item)
+    elif isinstance(value, str):
+        yield value
 
 
 def _learn_secrets(resolved: dict[str, Any]) -> None:

@@ -105,6 +105,13 @@ def test_a_secret_that_cannot_be_had_says_how_to_give_it(reference, says, monkey
         sheet.secret(reference)
 
 
+def test_a_secret_that_is_too_short_to_be_masked_is_refused(monkeypatch):
+    monkeypatch.setenv("TEST_WORD", "test")
+    with pytest.raises(SheetError, match="less than 6 characters"):
+        sheet.secret("env:TEST_WORD")
+    assert redact.redact("test_account") == "test_account"
+
+
 def test_the_resolved_sheet_holds_references_and_no_secret(good, tmp_path):
     built = build(good | {"test_account": {"name": "ann", "password": "env:PW"}}, tmp_path)
     assert built.resolved()["test_account"] == {"name": "ann", "password": "env:PW"}

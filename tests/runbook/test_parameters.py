@@ -53,6 +53,7 @@ CELL = 'server: str = None  # the server\nmode: str = "plan"\n'
         ([CELL, '# Parameters\nmode = "apply"\n'], None),
         ([CELL, '# Parameters\nmodus = "apply"\n'], "modus"),
         ([CELL + 'mdoe: str = "apply"\n'], "mdoe"),
+        ([CELL + 'mdoe: str = "apply"\n', "session.start()", CELL], None),  # corrected and run once more
         ([CELL, "found = 1"], None),
         ([CELL, "%matplotlib inline"], None),
     ],
@@ -63,3 +64,13 @@ def test_a_name_that_no_parameter_has_is_told(history, unknown):
     else:
         with pytest.raises(SheetError, match=f"unknown parameter: {unknown}"):
             parameters.check(EMPTY | SHEET, history)
+
+
+def test_a_record_to_run_in_must_be_one_of_this_server(tmp_path):
+    with pytest.raises(SheetError, match="no record's folder"):
+        asked(**SHEET, record=str(tmp_path))
+    (tmp_path / "run.json").write_text('{"server": "other.example.com"}')
+    with pytest.raises(SheetError, match=r"record of other\.example\.com, not of mail\.example\.com"):
+        asked(**SHEET, record=str(tmp_path))
+    (tmp_path / "run.json").write_text('{"server": "mail.example.com"}')
+    assert asked(**SHEET, record=str(tmp_path)).record == tmp_path

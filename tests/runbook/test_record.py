@@ -218,6 +218,15 @@ def test_a_record_that_holds_a_secret_is_not_closed_but_told(made: Callable[...,
     records.close(folder)
 
 
+def test_a_password_that_is_a_common_word_is_not_found_in_our_own_keys(
+    made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redact, "_secrets", {"password"})
+    record = made()
+    files.write_json(record / "sheet.json", {"test_account": {"name": "ann", "password": "env:WORD"}})
+    assert records.close(record)
+
+
 def test_the_scan_knows_what_the_sheets_references_lead_to(
     made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -52,6 +52,12 @@ def test_a_lab_server_is_found_by_its_name(project: Any, monkeypatch: pytest.Mon
     assert servers.known() == [NAME, "web1"]
 
 
+def test_records_go_by_the_name_in_the_sheet(project: Any) -> None:
+    (project.root / "parameters" / "web4.yaml").write_text("name: r4\nmail_names: [r4.example.test]\n")
+    assert servers.name_of("web4") == servers.name_of("parameters/web4.yaml") == "r4"
+    assert servers.name_of("gone.example.test") == "gone.example.test"
+
+
 def test_two_matches_are_an_error_that_names_both(
     project: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -199,3 +199,13 @@ def test_adding_does_not_seal_over_what_was_tampered_with(record: Path, tmp_path
     (tmp_path / "out.ipynb").write_text(executed(record))
     with pytest.raises(MailhostError, match="verify"):
         records.add(record, tmp_path / "out.ipynb")
+
+
+def test_a_notebook_that_cannot_be_shown_leaves_the_seal_as_it_was(record: Path, tmp_path: Path) -> None:
+    digest = records.digest_of(record)
+    broken = json.loads(executed(record))
+    broken["cells"][0].pop("source")
+    (tmp_path / "out.ipynb").write_text(json.dumps(broken))
+    with pytest.raises(MailhostError, match="cannot be shown as a page"):
+        records.add(record, tmp_path / "out.ipynb")
+    assert records.verify(record, digest) == []
