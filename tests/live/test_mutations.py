@@ -65,6 +65,27 @@ def soft(text: str, before: str = "") -> str:
 UNSOFT = f"rm -f {LOCAL}; {RELOAD}"
 
 
+# Our part for TLS taken out of the drop-in: Debian's own certificate and settings are in force.
+NOT_OURS = (
+    *("cleartext-refused", "drop-in-as-written", "login-accepted", "settings-effective"),
+    *("served-certificate", "served-chain", "served-verified"),
+)
+# All that section 05 judges once its changes may be made.
+SECURED = (
+    *("certificate-installed", "configuration-valid", "drop-in-as-written", "key-file-protected", "listeners"),
+    *("log-errors", "log-warnings", "mail-stored-and-read", "port-open", "settings-effective", "tls-handshake"),
+    *("trusted-networks", "unit-active", "certificate-dates"),
+    *SERVED, *LOGINS, *DIALOGUES,
+)  # fmt: skip
+GIVEN = (
+    "certificate-given",
+    "certificate-names",
+    "certificate-strength",
+    "chain-complete",
+    "key-matches",
+    "key-readable",
+)
+
 # A certificate that is not the sheet's.
 OTHER = (
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=other "
@@ -268,14 +289,14 @@ ROWS = (
         # our own part for TLS would make up for it
         f'sed -i \'/^# --- tls/,$d\' "$dropin"; echo "ssl_ca = <$crt" >{LOCAL}; {RESTART}',
         f'cp -p /root/kept/99-dovecot-runbook.conf "$dropin"; {UNLOCAL}',
-        also=(),
+        also=NOT_OURS,
     ),
     Row(
         "guide-auth-file-path",
         "sed -i '/^# --- tls/,$d' \"$dropin\"; echo 'disable_plaintext_auth = yes' >/etc/dovecot/10-auth.conf; "
         f"{RESTART}",
         f'cp -p /root/kept/99-dovecot-runbook.conf "$dropin"; rm /etc/dovecot/10-auth.conf; {RESTART}',
-        also=(),
+        also=NOT_OURS,
     ),
     Row(
         "other-instance",
@@ -670,8 +691,8 @@ ROWS = (
     ),
     # ---- the run itself
     Row("test-account", sheet={"test_account": None}, status="skip", also=LOGINS),
-    Row("prerequisite", "systemctl stop dovecot", RESTART, judge="05_secure", mode="apply", also=()),
-    Row("pending", "systemctl stop dovecot", RESTART, judge="05_secure", status="skip", also=()),
+    Row("prerequisite", "systemctl stop dovecot", RESTART, judge="05_secure", mode="apply", also=("pending", *SECURED)),
+    Row("pending", "systemctl stop dovecot", RESTART, judge="05_secure", status="skip", also=(*GIVEN, *SECURED)),
     Row(
         "change-applied",
         "echo '# mine' >>\"$dropin\"; mkdir -p /etc/systemd/system/dovecot.service.d; "
@@ -681,7 +702,7 @@ ROWS = (
         f"sed -i '/^# mine$/d' \"$dropin\"; {RESTART}",
         judge="05_secure",
         mode="apply",
-        also=(),
+        also=("drop-in-as-written", "unit-active", "log-errors", "mail-stored-and-read", *GONE),
     ),
     Row(
         "session-kept",
@@ -695,7 +716,7 @@ ROWS = (
         judge="07_renew_certificate",
         mode="apply",
         # in apply mode there is a temporary account, and preflight is looked at again
-        also=(),
+        also=("log-warnings",),
     ),
     Row(
         "temporary-account-removed",
