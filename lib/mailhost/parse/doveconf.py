@@ -41,6 +41,17 @@ def rows(text: str) -> tuple[Row, ...]:
     return tuple(row for n, row in enumerate(found) if row.name or _is_empty(found, n))
 
 
+def lists(told: tuple[Row, ...], name: str) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+    """Each section in which a list stands, with its words; from 2.4 on one may be a section itself, ``word = yes``."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for row in told:
+        if row.name == name:
+            found.setdefault(row.section, []).extend(row.value.split())
+        elif row.section and row.section[-1] == name:
+            found.setdefault(row.section[:-1], []).extend([row.name] if row.value == "yes" else [])
+    return tuple((section, tuple(words)) for section, words in found.items())
+
+
 def config_path(text: str) -> str | None:
     """The file that doveconf began with, from its first line; None when it is not told."""
     match = _HEADER.search(text)
@@ -63,7 +74,7 @@ def _is_empty(found: list[Row], n: int) -> bool:
 
 
 def blocks(text: str, kind: str) -> tuple[tuple[str, tuple[Row, ...]], ...]:
-    """Each outermost section of a kind, as ``passdb``: its name (empty up to 2.3) and its rows, the section left off.
+    """Each section of a kind, as ``passdb``, wherever it stands: its name (empty up to 2.3) and its rows, itself left off.
 
     Up to 2.3 several sections bear the same heading: these stay apart here.
     """
@@ -72,14 +83,12 @@ def blocks(text: str, kind: str) -> tuple[tuple[str, tuple[Row, ...]], ...]:
     depth = 0
     for raw in text.splitlines():
         line = raw.strip()
-        opens, closes = line.endswith("{") and not line.startswith("#"), line == "}"
-        depth += opens
-        if depth:
+        opens = line.endswith("{") and not line.startswith("#")
+        if depth or (opens and line.removesuffix("{").split(maxsplit=1)[:1] == [kind]):
             lines.append(line)
-        depth -= closes
-        if closes and depth == 0 and lines:
-            heading, _, name = lines[0].removesuffix("{").strip().partition(" ")
-            if heading == kind:
-                found.append((name.strip(), rows("\n".join(lines[1:-1]))))
+            depth += opens - (line == "}")
+        if lines and depth == 0:
+            _, _, name = lines[0].removesuffix("{").strip().partition(" ")
+            found.append((name.strip(), rows("\n".join(lines[1:-1]))))
             lines = []
     return tuple(found)

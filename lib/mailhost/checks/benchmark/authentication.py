@@ -11,7 +11,7 @@ _LEAST_UID = 500
 
 
 def _mechanisms(server: Server) -> Outcome:
-    offered = server.setting("auth_mechanisms", "plain").lower().split()
+    offered = {word.lower(): None for _, words in server.words("auth_mechanisms") for word in words}
     bad = [name for name in offered if name in _WEAK]
     return Outcome(
         not bad,

@@ -58,6 +58,10 @@ class Server:
         """Where a setting stands, its section first, and its value; not there when it is Dovecot's own default."""
         return tuple((" ".join(row.section), row.value) for row in self.rows if row.name == name)
 
+    def words(self, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Where a list stands, its section first, and its words; not there when it is Dovecot's own default."""
+        return tuple((" ".join(section), words) for section, words in doveconf.lists(self.rows, name))
+
     def of_service(self, service: str, name: str) -> str | None:
         """A service's own setting; None when it is Dovecot's own default."""
         section = (f"service {service}",)
