@@ -274,11 +274,15 @@ def key_file_protected(files: CertificateFiles) -> list[Finding]:
 
 
 def trusted_networks(found: Dovecot) -> list[Finding]:
-    """``trusted-networks``: no network is excepted from the rule that logins are encrypted."""
+    """``trusted-networks``: no network is excepted from the rule that logins are encrypted.
+
+    Those of proxies have a subject of their own where there are any.
+    """
     title = "No network is trusted with logins in clear"
     if found.version is None:
         return [_absent("trusted-networks", title, found)]
     shown: dict[str, Any] = {"expected": "none", "evidence": found.evidence}
+    proxies = [_proxies(found, title)] if found.proxies else []
     if found.trusted_networks is None:
         return [
             Finding(
@@ -289,10 +293,11 @@ def trusted_networks(found: Dovecot) -> list[Finding]:
                 message="doveconf did not tell login_trusted_networks, so exceptions are not known",
                 remedy="run `doveconf login_trusted_networks` on the server and see what it says.",
                 **shown,
-            )
+            ),
+            *proxies,
         ]
     if not found.trusted_networks:
-        return [Finding("trusted-networks", title, "pass", actual="none", **shown)]
+        return [Finding("trusted-networks", title, "pass", actual="none", **shown), *proxies]
     where = stands_in(found, ("login_trusted_networks",))
     return [
         Finding(
@@ -304,8 +309,26 @@ def trusted_networks(found: Dovecot) -> list[Finding]:
             "ssl = required): whoever listens there reads them, and a test from there proves nothing",
             remedy=f"take login_trusted_networks out{f' ({where})' if where else ''} unless a proxy needs it.",
             **shown,
-        )
+        ),
+        *proxies,
     ]
+
+
+def _proxies(found: Dovecot, title: str) -> Finding:
+    name = "haproxy_trusted_networks"
+    where = stands_in(found, (name,))
+    return Finding(
+        "trusted-networks",
+        title,
+        "fail",
+        subject=name,
+        expected="none",
+        actual=found.proxies,
+        message=f"from {found.proxies} a listener with `haproxy = yes` is told any address as the client's: whoever "
+        "is there logs in as from wherever he likes, and logs, limits and bans go by that address",
+        remedy=f"take {name} out{f' ({where})' if where else ''} unless there is a proxy; then name its addresses only.",
+        evidence=found.evidence,
+    )
 
 
 def _absent(identity: str, title: str, found: Dovecot, severity: Severity = "medium") -> Finding:

@@ -20,10 +20,12 @@ from mailhost.sheet import Sheet
 
 CONFIG = "/etc/dovecot"
 _TRUSTED = "login_trusted_networks"
+_PROXIES = "haproxy_trusted_networks"
 _CIPHERS = "ssl_cipher_list"
 # Not ours to set; where they stand tells of a chain that is not sent, or of a proxy.
 _TOLD = (
     _TRUSTED,
+    _PROXIES,
     _CIPHERS,
     "ssl_ca",
     "ssl_server_ca_file",
@@ -61,6 +63,8 @@ class Dovecot(Fact):
     settings      the effective ones, of whatever dialect; empty when doveconf could not tell them
     valid, error  whether Dovecot accepts its configuration with every file that it names, and its words if not
     running       whether its unit is active
+    trusted_networks   from where logins in clear are accepted, in sections too; empty for nowhere, None when not told
+    proxies       networks that may tell which client they speak for
     filtered      settings inside of ``protocol``, ``local``, ``remote``: they override the effective ones there
     ciphers       the list of ciphers in force, in OpenSSL's words; None when not told
     files         path to SHA-256 of the configuration files
@@ -78,6 +82,7 @@ class Dovecot(Fact):
     config: str = ""
     filtered: tuple[doveconf.Row, ...] = ()
     trusted_networks: str | None = None
+    proxies: str = ""
     ciphers: str | None = None
     files: tuple[tuple[str, str], ...] = ()
     lines: tuple[Line, ...] = ()
@@ -196,7 +201,8 @@ def _read(results: Mapping[str, Result]) -> Dovecot:
         running=results["active"].stdout.strip() == "active",
         config=results["changed"].stdout,
         filtered=_filtered(changed),
-        trusted_networks=values(asked).get(_TRUSTED),
+        trusted_networks=_trusted(asked, changed),
+        proxies=_networks(changed, _PROXIES),
         ciphers=values(asked).get(_CIPHERS),
         files=files,
         lines=tuple(found for line in results["lines"].stdout.splitlines() if (found := _line(line))),
@@ -211,6 +217,17 @@ def _filtered(changed: tuple[doveconf.Row, ...]) -> tuple[doveconf.Row, ...]:
     """Settings inside of the sections that override global ones for some of the connections."""
     kinds = ("protocol ", "local ", "local_name ", "remote ")
     return tuple(row for row in changed if row.name and row.section and row.section[0].startswith(kinds))
+
+
+def _trusted(asked: tuple[doveconf.Row, ...], changed: tuple[doveconf.Row, ...]) -> str | None:
+    told = doveconf.lists(asked, _TRUSTED)
+    return _networks(changed, _TRUSTED) or " ".join(word for _, words in told for word in words) if told else None
+
+
+def _networks(changed: tuple[doveconf.Row, ...], name: str) -> str:
+    """What a list of networks holds, and where it stands in a section."""
+    told = ((" ".join(section), " ".join(words)) for section, words in doveconf.lists(changed, name) if words)
+    return ", ".join(f"{words} in {where}" if where else words for where, words in told)
 
 
 def _instances(text: str, own: str) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def _is_empty(found: list[Row], n: int) -> bool:
 
 
 def blocks(text: str, kind: str) -> tuple[tuple[str, tuple[Row, ...]], ...]:
-    """Each section of a kind, as ``passdb``, wherever it stands: its name (empty up to 2.3) and its rows, itself left off.
+    """Each section of a kind, as ``passdb``, wherever it stands: its name (empty up to 2.3) and its rows.
 
     Up to 2.3 several sections bear the same heading: these stay apart here.
     """

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from canned import answer, want
 
 from mailhost import sheet
 from mailhost.checks import dovecot as checks
 from mailhost.dovecot.settings import Settings
+from mailhost.facts import dovecot
 from mailhost.facts.certificate_files import CertificateFiles
 from mailhost.facts.dovecot import Dovecot
 from mailhost.facts.system import System
@@ -86,3 +88,26 @@ def test_var_run_is_run():
     found = Dovecot(version="2.3.19.1", settings=GOOD)
     assert [f.status for f in effective(found, want=want)] == ["unknown"]
     assert effective(replace(found, settings=replace(GOOD, base_dir="/run/dovecot")), want=want) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "changed", "trusted"),
+    [
+        ("2.3.19.1", "", []),
+        ("2.3.19.1", "login_trusted_networks = 10.0.0.0/8\n", ["10.0.0.0/8"]),
+        ("2.4.1", "login_trusted_networks {\n  10.0.0.0/8 = yes\n  10.9.0.0/16 = no\n}\n", ["10.0.0.0/8"]),
+        ("2.4.1", "protocol imap {\n  login_trusted_networks = ::/0\n}\n", ["::/0 in protocol imap"]),
+        ("2.3.19.1", "haproxy_trusted_networks = 10.0.0.9\n", ["10.0.0.9"]),
+        ("2.4.1", "haproxy_trusted_networks {\n  10.0.0.9 = yes\n}\n", ["10.0.0.9"]),
+    ],
+)
+def test_networks_are_trusted_in_any_spelling_and_in_any_section(version: str, changed: str, trusted: list[str]):
+    own = "" if changed.startswith(("protocol", "haproxy")) else changed
+    said = dict.fromkeys(dovecot.query.commands(want(), DEBIAN), "") | {
+        "version": version,
+        "changed": changed,
+        f"asked {version[:3]}": own or "login_trusted_networks = \n",
+    }
+    found = checks.trusted_networks(answer(dovecot.query, **said))
+    assert [f.actual for f in found if f.status == "fail"] == trusted
+    assert not [f for f in found if f.status == "unknown"]

@@ -92,9 +92,9 @@ ENTRIES = (
         title="No network is excepted from the rule",
         severity="medium",
         why="from a trusted network passwords are accepted in clear",
-        measured="the effective login_trusted_networks",
-        remedy="Leave `login_trusted_networks` empty unless a proxy needs it.",
-        source="Dovecot settings, login_trusted_networks",
+        measured="the effective login_trusted_networks, of each protocol too, and haproxy_trusted_networks",
+        remedy="Leave `login_trusted_networks` and `haproxy_trusted_networks` empty unless a proxy needs them.",
+        source="Dovecot settings, login_trusted_networks and haproxy_trusted_networks",
         measured_by=("trusted-networks",),
     ),
     Entry(
