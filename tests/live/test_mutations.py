@@ -354,6 +354,13 @@ ROWS = (
         "chmod o-w /etc/dovecot/conf.d/10-mail.conf",
     ),
     Row(
+        "conf-writable",
+        "ln -s /nowhere /etc/dovecot/gone; touch /etc/dovecot/masters; chown www-data /etc/dovecot/masters; "
+        "chmod 0600 /etc/dovecot/masters",
+        "rm /etc/dovecot/gone /etc/dovecot/masters",
+        says="a file of passwords that a web server owns",
+    ),
+    Row(
         "secrets-readable",
         "echo 'connect = host=localhost user=mail password=secret' >/etc/dovecot/own-sql.conf.ext; "
         "chmod 0644 /etc/dovecot/own-sql.conf.ext",

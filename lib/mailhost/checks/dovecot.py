@@ -326,7 +326,7 @@ def _proxies(found: Dovecot, title: str) -> Finding:
         actual=found.proxies,
         message=f"from {found.proxies} a listener with `haproxy = yes` is told any address as the client's: whoever "
         "is there logs in as from wherever he likes, and logs, limits and bans go by that address",
-        remedy=f"take {name} out{f' ({where})' if where else ''} unless there is a proxy; then name its addresses only.",
+        remedy=f"take {name} out{f' ({where})' if where else ''} unless there is a proxy; then name it alone.",
         evidence=found.evidence,
     )
 

@@ -41,7 +41,7 @@ done
 # What others than root may write; and, of what sections of the configuration name, who may read it.
 _FILES = """\
 [ -d "$1" ] || exit 0
-find -L "$1" '(' -perm -0002 -o '(' -type f -name '*.conf*' '(' ! -user root -o -perm -0020 ! -group root ')' ')' ')' \\
+find -L "$1" '(' -type f -o -type d ')' '(' -perm -0002 -o ! -user root -o -perm -0020 ! -group root ')' \\
   -exec stat -L -c 'writable=%a %U:%G %n' {} +
 find -L "$1" -type f -perm -0004 -exec grep -lE "$2" {} + | sed 's/^/secret=/'
 command -v doveconf >/dev/null 2>&1 || exit 0

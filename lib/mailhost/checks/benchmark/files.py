@@ -62,9 +62,10 @@ ENTRIES = (
         judge=_writable,
         title="Only root writes Dovecot's configuration",
         severity="critical",
-        why="Dovecot starts as root and runs what its configuration says: who writes there is root",
+        why="Dovecot starts as root and runs what its configuration says: who writes there is root, or gives himself a "
+        "password",
         measured="owner and mode of every file and folder below /etc/dovecot",
-        remedy="`chown root FILE; chmod go-w FILE` for each.",
+        remedy="`chown root FILE; chmod go-w FILE` for each; what others must write belongs elsewhere.",
         source="CIS Controls 3.3; Dovecot manual, security",
     ),
     Entry(
