@@ -396,8 +396,12 @@ ROWS = (
     Row("log-rotates", soft("log_path = /var/log/dovecot-own.log"), f"{UNSOFT}; rm -f /var/log/dovecot-own.log"),
     Row(
         "log-files-private",
-        soft("log_path = /var/log/dovecot-own.log", "echo '/var/log/dovecot*.log {}' >/etc/logrotate.d/own\n")
-        + "\nchmod 0644 /var/log/dovecot-own.log",
+        # the log of debugging is one of them, where it has a file of its own
+        soft(
+            "debug_log_path = /var/log/dovecot-own.log",
+            "echo '/var/log/dovecot*.log {}' >/etc/logrotate.d/own; touch /var/log/dovecot-own.log; "
+            "chmod 0644 /var/log/dovecot-own.log\n",
+        ),
         f"{UNSOFT}; rm -f /var/log/dovecot-own.log /etc/logrotate.d/own",
     ),
     Row("connections-limited", soft("mail_max_userip_connections = 0"), UNSOFT),

@@ -71,7 +71,7 @@ exit 0
 """
 _LOGS = """\
 command -v doveconf >/dev/null 2>&1 || exit 0
-for setting in log_path info_log_path; do
+for setting in log_path info_log_path debug_log_path; do
   doveconf "$setting" 2>/dev/null | sed -n "s/^\\([a-z_]*\\) = /\\1=/p"
   file=$(doveconf "$setting" 2>/dev/null | sed -n 's/^[a-z_]* = \\(\\/..*\\)$/\\1/p')
   [ -f "$file" ] && stat -L -c 'file=%a %U:%G %n' "$file"
