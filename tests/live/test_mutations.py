@@ -421,6 +421,14 @@ ROWS = (
         "chmod 0755 /usr/local/sbin/apt-cache",
         "rm /usr/local/sbin/apt-cache",
     ),
+    Row(
+        "update-pending",
+        "mv /var/lib/apt/lists /root/lists; mkdir /var/lib/apt/lists",
+        "rm -r /var/lib/apt/lists; mv /root/lists /var/lib/apt/",
+        status="unknown",
+        says="no lists",
+        also=("upgrade-ready",),
+    ),
     # ---- listeners and firewall
     Row(
         "listeners",

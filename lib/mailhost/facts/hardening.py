@@ -80,8 +80,13 @@ done
 grep -hsoE '^[[:space:]]*"?/[^{]*' /etc/logrotate.conf /etc/logrotate.d/* | sed 's/^/rotates=/'
 exit 0
 """
-# What the server's own package lists say; nothing is fetched.
+# What the server's own package lists say; nothing is fetched. Without lists apt calls everything current.
 _APT = """\
+eval "$(apt-config shell lists Dir::State::lists/d)"
+set -- "${lists:-/var/lib/apt/lists/}" "$@"
+for list in "$1"*_Packages*; do [ -e "$list" ] && break; done
+[ -e "$list" ] || { echo "apt has no lists in $1" >&2; exit 0; }
+shift
 apt-cache policy "$@" | while read -r word version; do
   case $word in
     *:) [ -n "$version" ] || package=${word%:} ;;

@@ -45,6 +45,8 @@ def updates(text: str, problem: str, code: int) -> dict[str, str] | None:
     """Package to the newer version on offer; None where the package manager could not tell."""
     if "known=yes" in text:
         return dict(line.split(" ", 1) for line in lists(text)["update"] if " " in line)
+    if "apt has no lists" in problem:
+        return None
     if code != 0:
         return {} if _NONE_FOUND in problem + text else None
     return packages.dnf_list(text)

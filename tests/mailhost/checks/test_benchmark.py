@@ -271,5 +271,14 @@ def test_updates_of_dnf_are_read_and_a_missing_cache_is_not_known(said, wanted):
     assert bool(fact.problem) == (wanted is None)
 
 
+def test_apt_without_lists_is_not_known_and_the_remedy_is_to_fetch_them():
+    fact = read(update=(0, "", "apt has no lists in /var/lib/apt/lists/\n"))
+    assert fact.updates is None
+    finding = statuses(hard=replace(HARD, updates=fact.updates, problem=fact.problem))["update-pending"]
+    assert finding.status == "unknown"
+    assert "no lists" in finding.message
+    assert "apt-get update" in finding.remedy
+
+
 def test_no_number_stands_twice_in_the_remedies():
     assert not [entry.number for entry in OWN if re.search(r"DOV-\d", entry.remedy)]

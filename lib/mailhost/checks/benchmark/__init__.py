@@ -52,7 +52,7 @@ def _judge(entry: Entry, server: Server) -> Finding:
         expected=outcome.expected,
         actual=outcome.actual,
         message=f"{outcome.wrong}: {entry.why}." if outcome.holds is False else f"{outcome.wrong}, so it is not known.",
-        remedy=entry.remedy_for(found.version),
+        remedy=outcome.remedy or entry.remedy_for(found.version),
         severity=entry.severity,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mailhost.checks.benchmark.model import Entry, Outcome, Server, none_of
 
 TITLE = "Currency"
+_FETCH = "`apt-get update`, or `dnf makecache` (yum makecache), then audit again."
 
 
 def _binary(server: Server) -> Outcome:
@@ -15,7 +16,8 @@ def _binary(server: Server) -> Outcome:
 
 def _update(server: Server) -> Outcome:
     if server.hard.updates is None:
-        return Outcome(None, "nothing newer", "not told", f"the package manager did not tell: {server.hard.problem}")
+        why = f"the package manager did not tell: {server.hard.problem}"
+        return Outcome(None, "nothing newer", "not told", why, remedy=_FETCH)
     bad = [f"{name} {version}" for name, version in server.hard.updates.items()]
     return none_of(bad, "nothing newer", "newer packages wait")
 

@@ -85,6 +85,7 @@ class Outcome:
 
     wrong     what is wrong, or why it is not known or does not apply
     applies   False where nobody could have it hold, as with what the software of that age does not know
+    remedy    what to do here, where the check's own remedy is for another case
     """
 
     holds: bool | None
@@ -92,6 +93,7 @@ class Outcome:
     actual: str
     wrong: str = ""
     applies: bool = True
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
