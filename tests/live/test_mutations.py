@@ -336,6 +336,12 @@ ROWS = (
     ),
     Row("system-users-refused", soft("first_valid_uid = 100"), UNSOFT),
     Row(
+        "system-users-refused",
+        "useradd -r -u 898 build; echo 'build:a-Password-7' | chpasswd; useradd -r -u 897 locked",
+        "userdel build; userdel locked",
+        says="an account of the system with a password",
+    ),
+    Row(
         "master-users",
         soft(
             "auth_master_user_separator = *\n"

@@ -67,6 +67,13 @@ for setting in default_login_user default_internal_user; do
   name=$(doveconf "$setting" 2>/dev/null | sed -n "s/^$setting = //p")
   [ -z "$name" ] || echo "$setting=$(getent passwd "$name")"
 done
+least=$(sed -n 's/^UID_MIN[[:space:]][[:space:]]*\\([0-9][0-9]*\\).*/\\1/p' /etc/login.defs 2>/dev/null | head -n 1)
+getent passwd | while IFS=: read -r name password uid rest; do
+  case $uid in ''|*[!0-9]*) continue ;; esac
+  if [ "$uid" -lt 500 ] || [ "$uid" -ge "${least:-1000}" ]; then continue; fi
+  line=$(getent shadow "$name") || continue
+  case $line in "$name:"[\\!*]*) ;; *) echo "system=$name $uid" ;; esac
+done
 exit 0
 """
 _LOGS = """\
@@ -126,6 +133,7 @@ class Hardening(Fact):
     base, login    mode, owner and path of the run-time folder and of the login processes' own; empty when not there
     open_sockets   sockets in it that everybody may write to
     accounts       setting to the line of /etc/passwd, as ``default_login_user``
+    system_logins  accounts with a password from 500, Dovecot's first, to the least of a person: name and number
     log_path, info_log_path   as Dovecot says; None when it did not
     log_files      own log files: mode, owner, path
     syslog         whether anybody takes what is sent to syslog
@@ -148,6 +156,7 @@ class Hardening(Fact):
     login: str = ""
     open_sockets: tuple[str, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
+    system_logins: tuple[str, ...] = ()
     log_path: str | None = None
     info_log_path: str | None = None
     log_files: tuple[str, ...] = ()
@@ -199,6 +208,7 @@ def read(results: Mapping[str, Result]) -> Hardening:
         login="".join(sockets["login"]),
         open_sockets=sockets["open"],
         accounts=pairs.pairs(results["accounts"].stdout),
+        system_logins=hardening.lists(results["accounts"].stdout)["system"],
         log_path=next(iter(logs["log_path"]), None),
         info_log_path=next(iter(logs["info_log_path"]), None),
         log_files=logs["file"],

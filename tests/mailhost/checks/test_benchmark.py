@@ -86,6 +86,7 @@ def test_a_stock_server_passes():
         ("passdb passwd-file {\n  master = yes\n  passwd_file_path = /etc/dovecot/m\n}", "master-users"),
         ("first_valid_uid = 100", "system-users-refused"),
         ("first_valid_uid = 1000", None),
+        ("protocol imap {\n  first_valid_uid = 100\n}", "system-users-refused"),
         ("auth_failure_delay = 0", "auth-delay"),
         ("auth_failure_delay = 0 secs", "auth-delay"),
         ("auth_failure_delay = 5 secs", None),
@@ -102,6 +103,9 @@ def test_a_stock_server_passes():
         ("protocol imap {\n  mail_max_userip_connections = 0\n}", "connections-limited"),
         ("mail_max_userip_connections = 50", None),
         ("default_vsz_limit = unlimited", "memory-limited"),
+        ("service imap {\n  vsz_limit = 0\n}", "memory-limited"),
+        ("service imap {\n  vsz_limit = unlimited\n}", "memory-limited"),
+        ("service imap {\n  vsz_limit = 1 G\n}", None),
         ("default_client_limit = 100", "auth-serves-logins"),
         ("default_process_limit = 400", None),
         ("service imap-login {\n  process_limit = 2000\n}", "auth-serves-logins"),
@@ -140,6 +144,18 @@ def test_settings_are_judged_as_they_are_in_force(text, wanted):
 )
 def test_what_the_server_is_like_is_judged(change, wanted):
     assert broken(hard=replace(HARD, **change)) == ({wanted} if wanted else set())
+
+
+def test_uid_0_in_a_section_lets_root_in():
+    assert broken(config("protocol imap {\n  first_valid_uid = 0\n}")) == {"root-refused", "system-users-refused"}
+
+
+def test_a_system_account_with_a_password_is_found_where_dovecot_would_let_it_in():
+    fact = read(accounts="default_login_user=dovenull:x:103:105::/:/usr/sbin/nologin\nsystem=build 998\n")
+    hard = replace(HARD, system_logins=fact.system_logins)
+    assert broken(hard=hard) == {"system-users-refused"}
+    assert broken(config("first_valid_uid = 1000"), hard) == set()
+    assert broken(config("protocol imap {\n  first_valid_uid = 1000\n}"), hard) == {"system-users-refused"}
 
 
 @pytest.mark.parametrize("kind", ["default_login_user", "default_internal_user"])

@@ -33,15 +33,27 @@ def _any_password(server: Server) -> Outcome:
 
 def _root(server: Server) -> Outcome:
     listed = [f"root in {path}" for path in server.hard.root_listed]
-    if server.setting("first_valid_uid", "500") == "0":
-        listed.append("first_valid_uid = 0")
+    listed += [
+        f"first_valid_uid = 0{f' in {where}' if where else ''}"
+        for where, value in server.everywhere("first_valid_uid")
+        if value == "0"
+    ]
     return none_of(listed, "root has no password here and UID 0 is not valid", "root may log in")
 
 
 def _system_users(server: Server) -> Outcome:
-    least = server.setting("first_valid_uid", "500")
-    holds = int(least) >= _LEAST_UID if least.isdigit() else None
-    return known(holds, f"first_valid_uid {_LEAST_UID} or more", least, f"first_valid_uid is {least}")
+    """Dovecot's own 500 is below what distributions give to people, and good where no account there can log in."""
+    told = {"": server.setting("first_valid_uid", str(_LEAST_UID))} | dict(server.everywhere("first_valid_uid"))
+    least = min((int(value) for value in told.values() if value.isdigit()), default=_LEAST_UID)
+    low = [
+        f"first_valid_uid = {value}{f' in {where}' if where else ''}"
+        for where, value in told.items()
+        if not value.isdigit() or int(value) < _LEAST_UID
+    ]
+    inside = [line for line in server.hard.system_logins if int(line.rpartition(" ")[2]) >= least]
+    own = [f"{line} has a password" for line in inside]
+    expected = f"first_valid_uid {_LEAST_UID} or more, no account of the system with a password above it"
+    return none_of([*low, *own], expected, "accounts of the system may log in")
 
 
 def _masters(server: Server) -> Outcome:
@@ -147,8 +159,9 @@ ENTRIES = (
         title="Accounts of the system cannot log in to mail",
         severity="medium",
         why="accounts of services get mailboxes, and their files are served as mail",
-        measured="the effective first_valid_uid",
-        remedy="`first_valid_uid = 1000`, or the first that the distribution gives to people.",
+        measured="the effective first_valid_uid, of each protocol too, and accounts from there to UID_MIN that have a "
+        "password",
+        remedy="`first_valid_uid = 1000`, or the first that the distribution gives to people (UID_MIN in login.defs).",
         source="Dovecot manual, security tuning; login.defs(5), UID_MIN",
     ),
     Entry(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailhost.checks.benchmark.model import Entry, Outcome, Server, known, number
+from mailhost.checks.benchmark.model import Entry, Outcome, Server, known, none_of, number
 
 TITLE = "Limits"
 _CLIENTS, _PROCESSES = 1000, 100  # Dovecot's own default_client_limit and default_process_limit
@@ -17,8 +17,14 @@ def _connections(server: Server) -> Outcome:
 
 
 def _memory(server: Server) -> Outcome:
-    shown = server.setting("default_vsz_limit", "256 M")
-    return known(shown not in ("0", "unlimited"), "a limit", shown, f"default_vsz_limit is {shown}: no limit")
+    bad = [
+        f"{name} = {value}" + (f" in {where}" if where else "")
+        for name in ("default_vsz_limit", "vsz_limit")
+        for where, value in server.everywhere(name)
+        if value in ("0", "unlimited")
+    ]
+    outcome = none_of(bad, "a limit", "no limit")
+    return outcome if bad else known(True, "a limit", server.setting("default_vsz_limit", "256 M"))
 
 
 def _auth(server: Server) -> Outcome:
@@ -52,7 +58,7 @@ ENTRIES = (
         title="A process's memory is limited",
         severity="low",
         why="one broken mailbox takes the server's memory, and with it all services",
-        measured="the effective default_vsz_limit",
+        measured="the effective default_vsz_limit, and vsz_limit of each service",
         remedy="Leave `default_vsz_limit` at 256 M; raise it for the service that needs more.",
         source="Dovecot manual, service configuration, vsz_limit",
     ),
