@@ -145,9 +145,9 @@ ALL = (*BOTH, "debian13")  # what is spelled the same in every dialect
 HARDENED = (
     "auth-mechanisms", "passdb-any-password", "root-refused", "system-users-refused", "master-users", "auth-delay",
     "passwords-not-logged", "extra-listeners", "conf-writable", "secrets-readable", "auth-sockets", "run-dir-protected",
-    "maildirs-private", "login-unprivileged", "login-chrooted", "service-accounts", "unit-sandboxed", "core-dumps",
-    "log-kept", "auth-failures-logged", "debug-off", "log-rotates", "log-files-private", "connections-limited",
-    "memory-limited", "auth-serves-logins", "binary-current", "update-pending",
+    "maildirs-private", "login-unprivileged", "services-unprivileged", "login-chrooted", "service-accounts",
+    "unit-sandboxed", "core-dumps", "log-kept", "auth-failures-logged", "debug-off", "log-rotates", "log-files-private",
+    "connections-limited", "memory-limited", "auth-serves-logins", "binary-current", "update-pending",
 )  # fmt: skip
 FAILING = {"failed_logins": 4}
 FACTS = "mailhost/checks/test_broken_facts.py"
@@ -382,6 +382,7 @@ ROWS = (
     ),
     # Dovecot itself refuses to run those of its protocols so
     Row("login-unprivileged", soft("service submission-login {\n  user = root\n}"), UNSOFT),
+    Row("services-unprivileged", soft("service auth {\n  user = root\n}\nservice imap {\n  user = root\n}"), UNSOFT),
     Row("login-chrooted", soft("service pop3-login {\n  chroot =\n}"), UNSOFT),
     Row("service-accounts", "usermod -s /bin/sh dovenull", "usermod -s /usr/sbin/nologin dovenull"),
     Row(

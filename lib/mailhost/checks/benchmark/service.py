@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from mailhost.checks.benchmark.model import Entry, Outcome, Server, known, none_of
+from mailhost.parse import doveconf
 
 TITLE = "Service account and sandbox"
 _SHELLS_FOR_NOBODY = ("nologin", "false", "true", "sync")
 _PRIVILEGED = ("root", "dovecot", "$default_internal_user")
+# Dovecot's own default for these, in every version: they need it, or give it up for the user's whom they serve.
+_ROOT_BY_DEFAULT = ("auth-worker", "config", "doveadm", "imap-urlauth-worker", "indexer-worker", "log", "ssl-params")
+_ROOT = ("root", "0")
+_MAIL_AS_ROOT = tuple(f"uid={name}" for name in _ROOT)
 _SANDBOX = {
     "ProtectSystem": ("full", "strict", "yes"),
     "PrivateTmp": ("yes", "disconnected"),
@@ -27,6 +32,28 @@ def _login_user(server: Server) -> Outcome:
         "login processes run as dovenull",
         "processes that strangers talk to have rights that they do not need",
     )
+
+
+def _services(server: Server) -> Outcome:
+    services = [
+        (where.removeprefix("service "), value)
+        for where, value in server.everywhere("user")
+        if where.startswith("service ") and " unix_listener " not in where and " fifo_listener " not in where
+    ]
+    bad = [
+        f"service {name} user = {value}"
+        for name, value in services
+        if value in _ROOT and name not in _ROOT_BY_DEFAULT and not name.endswith("-login")
+    ]
+    bad += [
+        f"mail_uid = {value}{f' in {where}' if where else ''}"
+        for where, value in server.everywhere("mail_uid")
+        if value in _ROOT
+    ]
+    for _, rows in doveconf.blocks(server.found.config, "userdb"):
+        words = [word for row in rows for word in f"{row.name}={row.value} {row.value}".split()]
+        bad += [f"userdb {word}" for word in words if word in _MAIL_AS_ROOT]
+    return none_of(bad, "Dovecot's own defaults, or other accounts than root", "set to run as root")
 
 
 def _chroot(server: Server) -> Outcome:
@@ -127,5 +154,17 @@ ENTRIES = (
         measured="the limit of the master process that runs, and where the kernel puts core dumps",
         remedy="Take `LimitCORE` out of the unit's drop-ins once the error is found, then restart.",
         source="core(5); CIS Distribution Independent Linux Benchmark, core dumps are restricted",
+    ),
+    Entry(
+        "5.6",
+        id="services-unprivileged",
+        judge=_services,
+        title="No service and no mail is set to run as root",
+        severity="high",
+        why="an error there, or one mail made for it, gives the whole server away",
+        measured="the effective user of services whose default is another (or is given up after the login), mail_uid, "
+        "and the uid that userdb sections set",
+        remedy="Take `user` out of that service, and give `mail_uid` or the userdb an account of its own.",
+        source="Dovecot manual, service configuration; system users used by Dovecot",
     ),
 )
