@@ -373,6 +373,16 @@ ROWS = (
         "rm /etc/dovecot/own-sql.conf.ext",
     ),
     Row("auth-sockets", "chmod 0666 /run/dovecot/auth-master", "chmod 0600 /run/dovecot/auth-master"),
+    Row(
+        "auth-sockets",
+        soft(
+            "service auth {\n  unix_listener /run/own/auth {\n    mode = 0666\n  }\n  unix_listener auth-client {\n"
+            "    mode = 0660\n    group = www-data\n  }\n}",
+            "mkdir -p /run/own\n",
+        ),
+        f"{UNSOFT}; rm -r /run/own",
+        says="elsewhere and for a web server",
+    ),
     Row("run-dir-protected", "chmod 0755 /run/dovecot/login", "chmod 0750 /run/dovecot/login"),
     Row(
         "maildirs-private",

@@ -60,6 +60,13 @@ base=$(doveconf base_dir 2>/dev/null | sed -n 's/^base_dir = //p'); base=${base:
 stat -L -c 'base=%a %U %n' "$base"
 [ -d "$base/login" ] && stat -L -c 'login=%a %U %n' "$base/login"
 find "$base/" -xdev -type s -perm -0002 | sed 's/^/open=/'
+# those that lie elsewhere, as Postfix's: its folder keeps others out
+doveconf -n 2>/dev/null | sed -n -e 's/^[[:space:]]*unix_listener "\\{0,1\\}\\(\\/[^" ]*\\)"\\{0,1\\} {$/\\1/p' \\
+    -e 's/^[[:space:]]*path = \\(\\/.*\\)$/\\1/p' | sort -u | while read -r path; do
+  case $path in "$base"/*) continue ;; esac
+  [ -z "$(find "${path%/*}/" -maxdepth 0 -perm -0001)" ] && echo "shut=$path"
+done
+exit 0
 """
 _ACCOUNTS = """\
 command -v doveconf >/dev/null 2>&1 || exit 0
@@ -132,6 +139,7 @@ class Hardening(Fact):
     root_listed    those of them in which root stands
     base, login    mode, owner and path of the run-time folder and of the login processes' own; empty when not there
     open_sockets   sockets in it that everybody may write to
+    shut_sockets   those that the configuration puts elsewhere, in a folder that others cannot enter
     accounts       setting to the line of /etc/passwd, as ``default_login_user``
     system_logins  accounts with a password from 500, Dovecot's first, to the least of a person: name and number
     log_path, info_log_path   as Dovecot says; None when it did not
@@ -155,6 +163,7 @@ class Hardening(Fact):
     base: str = ""
     login: str = ""
     open_sockets: tuple[str, ...] = ()
+    shut_sockets: tuple[str, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
     system_logins: tuple[str, ...] = ()
     log_path: str | None = None
@@ -207,6 +216,7 @@ def read(results: Mapping[str, Result]) -> Hardening:
         base="".join(sockets["base"]),
         login="".join(sockets["login"]),
         open_sockets=sockets["open"],
+        shut_sockets=sockets["shut"],
         accounts=pairs.pairs(results["accounts"].stdout),
         system_logins=hardening.lists(results["accounts"].stdout)["system"],
         log_path=next(iter(logs["log_path"]), None),

@@ -38,6 +38,7 @@ HARD = Hardening(
     base="755 root /run/dovecot",
     login="750 root /run/dovecot/login",
     open_sockets=("/run/dovecot/auth-userdb", "/run/dovecot/login/login"),
+    shut_sockets=("/var/spool/postfix/private/auth",),
     accounts={
         "default_login_user": "dovenull:x:103:105::/nonexistent:/usr/sbin/nologin",
         "default_internal_user": "dovecot:x:102:104::/usr/lib/dovecot:/usr/sbin/nologin",
@@ -92,6 +93,26 @@ def test_a_stock_server_passes():
         ("auth_failure_delay = 5 secs", None),
         ("auth_verbose_passwords = sha1", "passwords-not-logged"),
         ("auth_debug_passwords = yes", "passwords-not-logged"),
+        *(
+            (f"service auth {{\n  unix_listener {name} {{\n{said}  }}\n}}", wanted)
+            for name, said, wanted in (
+                ("auth-client", "    mode = 0666\n", "auth-sockets"),
+                ("/run/own/auth", "    mode = 0666\n", "auth-sockets"),
+                ("/var/spool/postfix/private/auth", "    mode = 0666\n", None),
+                ("own", "    mode = 0666\n    path = /run/own/auth\n", "auth-sockets"),
+                ("auth-userdb", "    mode = 0666\n    user = vmail\n", None),
+                ("/run/dovecot/auth-userdb", "    mode = 0666\n", None),
+                ("login/own", "    mode = 0666\n", None),
+                ("auth-master", "    group = www-data\n    mode = 0660\n", "auth-sockets"),
+                ("auth-master", "    group = www-data\n    mode = 0600\n", None),
+                ("auth-master", "    group = vmail\n    mode = 0660\n    user = vmail\n", None),
+                ("/var/spool/postfix/private/auth", "    group = postfix\n    mode = 0660\n", None),
+                ("auth-master", "    group = $default_internal_group\n    mode = 0660\n", None),
+                ("auth-userdb", "", None),
+                ("stats-writer", "    group = www-data\n", "auth-sockets"),
+                ("stats-writer", "    user = vmail\n", None),
+            )
+        ),
         ("service imap-login {\n  user = root\n}", "login-unprivileged"),
         ("service auth-worker {\n  user = root\n}", None),
         ("service auth {\n  user = root\n}", "services-unprivileged"),
@@ -135,6 +156,7 @@ def test_settings_are_judged_as_they_are_in_force(text, wanted):
         ({"named": ("644 root:root /etc/dovecot/users",)}, "secrets-readable"),
         ({"named": ("640 root:dovecot /etc/dovecot/users",)}, None),
         ({"open_sockets": ("/run/dovecot/auth-client",)}, "auth-sockets"),
+        ({"open_sockets": ("/run/dovecot/own-auth",)}, "auth-sockets"),
         ({"login": "755 root /run/dovecot/login"}, "run-dir-protected"),
         ({"base": "777 root /run/dovecot"}, "run-dir-protected"),
         ({"processes": (*HARD.processes, ("pop3-login", 0, ""))}, "login-unprivileged"),

@@ -6,12 +6,15 @@ from mailhost.checks.benchmark.model import Entry, Outcome, Server, none_of
 
 TITLE = "Files and permissions"
 _OTHERS_READ, _OTHERS_ENTER, _OTHERS = 0o4, 0o1, 0o7
-_WRITE = 0o022
-# Whoever may talk to one of these gets passwords checked, users listed, or the server administered.
-_PRIVATE = (
-    "auth-master", "auth-client", "auth-login", "auth-worker", "config", "master", "doveadm-server", "stats-reader",
-    "replicator", "director-admin", "imap-master", "anvil",
-)  # fmt: skip
+_WRITE, _GROUP_WRITE, _OTHERS_WRITE = 0o022, 0o020, 0o002
+# Dovecot itself opens these to everybody, whichever the version: they tell others nothing but of themselves, or lie in
+# folders that others cannot enter. Whoever may talk to another gets passwords checked, or the server administered.
+_OPEN = ("auth-userdb", "dns-client", "imap-urlauth", "indexer", "lmtp", "ssl-params")
+_OPEN_FOLDERS = ("login/", "token-login/")
+_OPEN_TO_GROUP = ("dict", "dict-async", "imap-hibernate", "stats-writer")  # to Dovecot's own
+_OWN_SETTINGS = ("default_internal_group", "default_internal_user", "default_login_user", "mail_gid")
+_OWN_GROUPS = ("", "root", "dovecot", "dovenull")
+_MAIL_SERVERS = ("postfix", "exim", "Debian-exim")  # they ask Dovecot for logins to their own ports
 
 
 def _mode(stat: str) -> int:
@@ -29,10 +32,28 @@ def _secrets(server: Server) -> Outcome:
 
 
 def _sockets(server: Server) -> Outcome:
-    bad = [path for path in server.hard.open_sockets if path.rpartition("/")[2] in _PRIVATE]
     if not server.hard.base and server.found.running:
         return Outcome(None, "closed to others", "not told", "the run-time folder could not be read")
-    return none_of(bad, "closed to others", "every account on the server may talk to")
+    bad = [path for path in server.hard.open_sockets if not _opened_by_dovecot(_inside(path, server))]
+    own = {*_OWN_GROUPS, *_MAIL_SERVERS, *(server.setting(name, "") for name in _OWN_SETTINGS)}
+    for socket in server.sockets:
+        path = _inside(socket.path, server)
+        mode = int(socket.mode or ("0660" if path in _OPEN_TO_GROUP else "0600"), 8)
+        if mode & _OTHERS_WRITE and not _opened_by_dovecot(path) and path not in server.hard.shut_sockets:
+            bad.append(f"{socket.path} ({mode:04o})")
+        elif mode & _GROUP_WRITE and socket.group not in {*own, socket.user} and not socket.group.startswith("$"):
+            bad.append(f"{socket.path} ({mode:04o}, group {socket.group})")
+    return none_of(bad, "closed to others", "every account on the server, or of another group, may talk to")
+
+
+def _inside(path: str, server: Server) -> str:
+    """Its name within base_dir, or the path itself."""
+    bases = (server.hard.base.split(" ", 2)[-1], "/run/dovecot", "/var/run/dovecot")
+    return next((path.removeprefix(f"{base}/") for base in bases if base and path.startswith(f"{base}/")), path)
+
+
+def _opened_by_dovecot(path: str) -> bool:
+    return path in _OPEN or path.startswith(_OPEN_FOLDERS)
 
 
 def _run_dir(server: Server) -> Outcome:
@@ -86,8 +107,9 @@ ENTRIES = (
         title="Sockets that check passwords or administer are closed to others",
         severity="high",
         why="passwords can be tried without limit, users listed, mail opened",
-        measured="the mode of the sockets in base_dir, as they are",
-        remedy="Take the `mode` out of that `unix_listener`, or set it to 0600 with the user who needs it.",
+        measured="the mode of the sockets in base_dir, as they are; mode, user and group of those that the "
+        "configuration makes, against Dovecot's own defaults",
+        remedy="Take `mode` and `group` out of that `unix_listener`, or make it 0600 with the user who needs it.",
         source="Dovecot manual, service configuration, unix listeners",
     ),
     Entry(

@@ -36,6 +36,16 @@ class Passdb:
 
 
 @dataclass(frozen=True)
+class Socket:
+    """A socket as the configuration has it; empty where that is Dovecot's own default."""
+
+    path: str
+    mode: str
+    user: str
+    group: str
+
+
+@dataclass(frozen=True)
 class Server:
     """What the benchmark judges: facts that were read in one round trip, and the sheet."""
 
@@ -66,6 +76,19 @@ class Server:
         """A service's own setting; None when it is Dovecot's own default."""
         section = (f"service {service}",)
         return next((row.value for row in self.rows if row.section == section and row.name == name), None)
+
+    @cached_property
+    def sockets(self) -> tuple[Socket, ...]:
+        """The sockets of services that the configuration mentions. From 2.4 on a section may name its path apart."""
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        for row in self.rows:
+            kind, _, name = (row.section or ("",))[-1].partition(" ")
+            if kind in ("unix_listener", "fifo_listener"):
+                found.setdefault(row.section, {"path": name.strip('"')})[row.name] = row.value
+        return tuple(
+            Socket(told["path"], told.get("mode", ""), told.get("user", ""), told.get("group", ""))
+            for told in found.values()
+        )
 
     @property
     def login_services(self) -> tuple[str, ...]:
