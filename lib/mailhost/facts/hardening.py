@@ -45,11 +45,16 @@ find -L "$1" '(' -type f -o -type d ')' '(' -perm -0002 -o ! -user root -o -perm
   -exec stat -L -c 'writable=%a %U:%G %n' {} +
 find -L "$1" -type f -perm -0004 -exec grep -lE "$2" {} + | sed 's/^/secret=/'
 command -v doveconf >/dev/null 2>&1 || exit 0
+# a variable in a path stands for any name
 doveconf -n 2>/dev/null | sed -n -e 's/^[[:space:]]*args = \\(.* \\)\\{0,1\\}\\(\\/[^ ]*\\)$/\\2/p' \\
-    -e 's/^[[:space:]]*passwd_file_path = //p' | sort -u | while read -r file; do
-  [ -f "$file" ] || continue
-  stat -L -c 'named=%a %U:%G %n' "$file"
-  grep -qE '^root:' "$file" && echo "root=$file"
+    -e 's/^[[:space:]]*passwd_file_path = //p' |
+  sed -e 's/%{[^}]*}/*/g' -e 's/%[-0-9.]*[A-Z]*[a-z]/*/g' | sort -u | while read -r pattern; do
+  IFS=; for file in $pattern; do
+    [ -f "$file" ] || continue
+    stat -L -c 'named=%a %U:%G %n' "$file"
+    grep -qE '^root:' "$file" && echo "root=$file"
+    grep -qE '^[^#:]*:.*[:[:space:]]nopassword([=[:space:]]|$)' "$file" && echo "free=$file"
+  done
 done
 exit 0
 """
@@ -137,6 +142,7 @@ class Hardening(Fact):
     secrets        files with passwords that everybody may read
     named          files that passdb and userdb sections name: mode, owner, path
     root_listed    those of them in which root stands
+    free_listed    those of them that have the field nopassword for somebody
     base, login    mode, owner and path of the run-time folder and of the login processes' own; empty when not there
     open_sockets   sockets in it that everybody may write to
     shut_sockets   those that the configuration puts elsewhere, in a folder that others cannot enter
@@ -160,6 +166,7 @@ class Hardening(Fact):
     secrets: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     root_listed: tuple[str, ...] = ()
+    free_listed: tuple[str, ...] = ()
     base: str = ""
     login: str = ""
     open_sockets: tuple[str, ...] = ()
@@ -213,6 +220,7 @@ def read(results: Mapping[str, Result]) -> Hardening:
         secrets=files["secret"],
         named=files["named"],
         root_listed=files["root"],
+        free_listed=files["free"],
         base="".join(sockets["base"]),
         login="".join(sockets["login"]),
         open_sockets=sockets["open"],

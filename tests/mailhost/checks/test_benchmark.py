@@ -177,6 +177,36 @@ def test_what_the_server_is_like_is_judged(change, wanted):
     assert broken(hard=replace(HARD, **change)) == ({wanted} if wanted else set())
 
 
+@pytest.mark.parametrize(
+    ("path", "files", "status"),
+    [
+        ("/etc/dovecot/users", (), "pass"),
+        ("/etc/dovecot/%Ls-users", ("/etc/dovecot/imap-users",), "pass"),
+        ("/etc/dovecot/%{protocol}-users", ("/etc/dovecot/imap-users",), "pass"),
+        ("/etc/dovecot/%{protocol}-users", ("/etc/dovecot/users",), "unknown"),
+        ("/srv/%d/%n", (), "unknown"),
+    ],
+)
+def test_a_password_file_with_a_variable_in_its_name_is_known_where_its_files_are_there(path, files, status):
+    hard = replace(HARD, named=tuple(f"640 root:dovecot {file}" for file in files))
+    for said in (
+        f"passdb {{\n  args = scheme=CRYPT {path}\n  driver = passwd-file\n}}",
+        f"passdb passwd-file {{\n  passwd_file_path = {path}\n}}",
+    ):
+        finding = statuses(config(said), hard)["root-refused"]
+        assert finding.status == status
+        assert ("without variables" in finding.remedy) == (status == "unknown")
+
+
+@pytest.mark.parametrize(("deny", "wanted"), [("no", {"passdb-any-password", "root-refused"}), ("yes", set())])
+def test_root_and_nopassword_in_a_password_file_are_found_unless_it_lists_people_to_refuse(deny, wanted):
+    found = config(f"passdb {{\n  args = /srv/%d/users\n  deny = {deny}\n  driver = passwd-file\n}}")
+    files = "named=640 root:dovecot /srv/a.test/users\nfree=/srv/a.test/users\nroot=/srv/a.test/users\n"
+    fact = read(files=files)
+    hard = replace(HARD, named=fact.named, free_listed=fact.free_listed, root_listed=fact.root_listed)
+    assert broken(found, hard) == wanted
+
+
 def test_uid_0_in_a_section_lets_root_in():
     assert broken(config("protocol imap {\n  first_valid_uid = 0\n}")) == {"root-refused", "system-users-refused"}
 

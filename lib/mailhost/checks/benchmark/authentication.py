@@ -8,6 +8,7 @@ TITLE = "Authentication"
 # They want passwords kept readable on the server, or none at all; all of them predate TLS.
 _WEAK = ("anonymous", "cram-md5", "digest-md5", "apop", "ntlm", "rpa", "skey", "otp")
 _LEAST_UID = 500
+_LOOK = "Look for root in the files that it stands for when people log in, or name a file without variables."
 
 
 def _mechanisms(server: Server) -> Outcome:
@@ -22,23 +23,37 @@ def _mechanisms(server: Server) -> Outcome:
 
 
 def _any_password(server: Server) -> Outcome:
+    asked = [passdb for passdb in server.passdbs if passdb.says("deny") != "yes"]
     bad = [
         f"passdb {passdb.driver}"
-        for passdb in server.passdbs
-        if passdb.says("deny") != "yes"
-        and ("nopassword" in passdb.text or (passdb.driver == "static" and "password=" in passdb.text))
+        for passdb in asked
+        if "nopassword" in passdb.text or (passdb.driver == "static" and "password=" in passdb.text)
     ]
+    bad += [f"nopassword in {path}" for path in server.hard.free_listed if any(passdb.reads(path) for passdb in asked)]
     return none_of(bad, "every password is looked up", "a passdb lets in without looking the password up")
 
 
 def _root(server: Server) -> Outcome:
-    listed = [f"root in {path}" for path in server.hard.root_listed]
+    refusing = [passdb for passdb in server.passdbs if passdb.says("deny") == "yes"]
+    listed = [
+        f"root in {path}" for path in server.hard.root_listed if not any(passdb.reads(path) for passdb in refusing)
+    ]
     listed += [
         f"first_valid_uid = 0{f' in {where}' if where else ''}"
         for where, value in server.everywhere("first_valid_uid")
         if value == "0"
     ]
-    return none_of(listed, "root has no password here and UID 0 is not valid", "root may log in")
+    expected = "root has no password here and UID 0 is not valid"
+    named = [line.split(" ", 2)[2] for line in server.hard.named]
+    unseen = [
+        passdb.path
+        for passdb in server.passdbs
+        if passdb.varies and passdb not in refusing and not any(passdb.reads(path) for path in named)
+    ]
+    if unseen and not listed:
+        why = f"no file is there that {', '.join(unseen)} may stand for"
+        return Outcome(None, expected, "not told", why, remedy=_LOOK)
+    return none_of(listed, expected, "root may log in")
 
 
 def _system_users(server: Server) -> Outcome:
@@ -137,7 +152,8 @@ ENTRIES = (
         title="No source of passwords lets in without one",
         severity="critical",
         why="whoever knows a name (or guesses one) reads that mail",
-        measured="the effective passdb sections: nopassword, or one static password for all",
+        measured="the effective passdb sections: nopassword, or one static password for all; nopassword in the files "
+        "that they name",
         remedy="Take the section out, or give it `deny = yes` where it is a list of people to refuse.",
         source="Dovecot manual, static password database and the field nopassword",
     ),
@@ -148,7 +164,8 @@ ENTRIES = (
         title="Root cannot log in to mail",
         severity="high",
         why="strangers may try root's password from anywhere, and who finds it owns the server",
-        measured="the password files that the configuration names, and the effective first_valid_uid",
+        measured="the password files that the configuration names (a variable stands for any name; not known where "
+        "no file is there), and the effective first_valid_uid",
         remedy="Take root out of the file, and set first_valid_uid to the first ordinary user's.",
         source="Dovecot manual, security tuning (first_valid_uid)",
     ),

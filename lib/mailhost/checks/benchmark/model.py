@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from mailhost.parse import doveconf
 from mailhost.sheet import Sheet
 
 PREFIX = "DOV-"
+_VARIABLE = re.compile(r"%(?:\{[^}]*\}|[-0-9.]*[A-Z]*[a-z])")
 VERSIONS = ("2.2", "2.3", "2.4")
 
 
@@ -28,6 +30,21 @@ class Passdb:
     def says(self, name: str) -> str:
         """The value of a setting of its own; empty when it has none."""
         return next((row.value for row in self.rows if row.name in (name, f"passdb_{name}")), "")
+
+    @property
+    def path(self) -> str:
+        """The file that it reads, with variables as they are; empty when it reads none."""
+        last = self.says("args").rpartition(" ")[2]
+        return self.says("passwd_file_path") or (last if last.startswith("/") else "")
+
+    def reads(self, path: str) -> bool:
+        """Whether this may be its file: a variable stands for any name."""
+        return re.fullmatch(r".*".join(re.escape(part) for part in _VARIABLE.split(self.path)), path) is not None
+
+    @property
+    def varies(self) -> bool:
+        """Whether its file is another for each user, or each protocol."""
+        return _VARIABLE.search(self.path) is not None
 
     @property
     def text(self) -> str:
