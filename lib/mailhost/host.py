@@ -39,7 +39,7 @@ from mailhost.errors import (
     Unreachable,
 )
 from mailhost.redact import redact
-from mailhost.sheet import Sheet, secret
+from mailhost.sheet import Jump, Sheet, secret
 from mailhost.transcript import Transcript
 
 # paramiko prints its own log lines to a person's terminal when nobody else takes them
@@ -399,9 +399,8 @@ def connect(sheet: Sheet, transcript: Transcript) -> Host:
 
     gateway = None
     if ssh.jump:
-        user, _, rest = ssh.jump.rpartition("@")
-        where, colon, port = rest.rpartition(":")
-        gateway = link(where if colon else rest, user or ssh.user, int(port) if colon else 22, None)
+        jump = Jump.parse(ssh.jump)
+        gateway = link(jump.host, jump.user or ssh.user, jump.port or 22, None)
         _open(gateway, known_hosts, ssh.key)
     connection = link(sheet.ssh_host, ssh.user, ssh.port, gateway)
     _open(connection, known_hosts, ssh.key)

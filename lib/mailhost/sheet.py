@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -34,6 +35,8 @@ from mailhost.errors import SheetError
 # What would break out of a configuration value or a shell word has no business in a path or a name.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_SSH_LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,63}")
+_HIGHEST_PORT = 65535
 _FORBIDDEN_IN_PATH = re.compile(r"[\x00-\x1f\x7f\s'\"\\<>{}#%$`;&|*?]")
 _LINEAGE = re.compile(r"/.+/live/[^/]+/[^/]+")
 _REFERENCE = re.compile(r"(?:env:[A-Za-z_][A-Za-z0-9_]*|file:.+|prompt:)")
@@ -84,6 +87,13 @@ def _host(value: str) -> str:
         return _dns_name(value)
 
 
+def _ssh_login(value: str) -> str:
+    if not _SSH_LOGIN.fullmatch(value):
+        msg = f"{value!r} is not a login name"
+        raise ValueError(msg)
+    return value
+
+
 def _local_file(value: str, info: ValidationInfo) -> str:
     base: Path = (info.context or {}).get("base", Path.cwd())
     path = base / Path(value).expanduser()
@@ -131,7 +141,8 @@ LocalFile = Annotated[str, AfterValidator(_local_file)]
 KeyReference = Annotated[str, AfterValidator(_reference_or_file)]
 RemotePath = Annotated[str, AfterValidator(_remote_path)]
 Maildir = Annotated[str, AfterValidator(_maildir)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+SshLogin = Annotated[str, AfterValidator(_ssh_login)]
+Port = Annotated[int, Field(ge=1, le=_HIGHEST_PORT)]
 Opening = Literal["open", "closed"]
 AcmeClient = Literal["certbot", "lego", "acme.sh"]
 
@@ -142,32 +153,51 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+@dataclass(frozen=True)
+class Jump:
+    """A host on the way to the server, as ``[user@]host[:port]``; what is left out is empty or 0."""
+
+    host: str
+    user: str = ""
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Jump:
+        """Take the text apart; an IPv6 address stands in brackets. Raises ValueError."""
+        login, at, rest = text.rpartition("@")
+        parts = re.fullmatch(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^\[\]:]*))(?::(?P<port>[^:]*))?", rest)
+        if parts is None:
+            msg = f"{text!r} is not [user@]host[:port]; an IPv6 address stands in brackets, as in [2001:db8::1]:22"
+            raise ValueError(msg)
+        bracketed, plain, port = parts.group("bracketed", "plain", "port")
+        host = _host(plain) if bracketed is None else str(ipaddress.IPv6Address(_address(bracketed)))
+        return cls(host, _ssh_login(login) if at else "", 0 if port is None else _port(port, text))
+
+
+def _port(digits: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", digits) or not 1 <= int(digits) <= _HIGHEST_PORT:
+        msg = f"{text!r}: {digits!r} is not a port, a number from 1 to {_HIGHEST_PORT}"
+        raise ValueError(msg)
+    return int(digits)
+
+
 class Ssh(_Part):
     """How the server is reached for administration."""
 
     host: HostName | None = None
     port: Port = 22
-    user: str = "root"
+    user: SshLogin = "root"
     key: LocalFile | None = None
     known_hosts: LocalFile | None = None
     jump: str | None = None
     sudo_password: KeyReference | None = None
     connect_timeout: Annotated[int, Field(ge=1, le=300)] = 15
 
-    @field_validator("user")
-    @classmethod
-    def _user(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,63}", value):
-            msg = f"{value!r} is not a login name"
-            raise ValueError(msg)
-        return value
-
     @field_validator("jump")
     @classmethod
     def _jump(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"(?:[A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9.:-]*", value):
-            msg = f"{value!r} is not [user@]host[:port]"
-            raise ValueError(msg)
+        if value is not None:
+            Jump.parse(value)
         return value
 
 

@@ -55,6 +55,18 @@ def test_a_small_sheet_is_enough_and_has_safe_defaults(good, tmp_path):
         ({"mail_names": ["a b"]}, "mail_names.0", "not a host name"),
         ({"resolver": "ns.example.com"}, "resolver", "IPv4 or IPv6"),
         ({"probe_from": "jump"}, "probe_from", "needs ssh.jump"),
+        ({"ssh": {"jump": "bastion:ssh"}}, "ssh.jump", "'ssh' is not a port, a number from 1 to 65535"),
+        ({"ssh": {"jump": "bastion:"}}, "ssh.jump", "'' is not a port"),
+        ({"ssh": {"jump": "bastion:70000"}}, "ssh.jump", "'70000' is not a port"),
+        ({"ssh": {"jump": "bastion:0"}}, "ssh.jump", "'0' is not a port"),
+        ({"ssh": {"jump": "fd00::1"}}, "ssh.jump", "an IPv6 address stands in brackets"),
+        ({"ssh": {"jump": "[fd00::1]22"}}, "ssh.jump", "is not [user@]host[:port]"),
+        ({"ssh": {"jump": "[192.0.2.1]:22"}}, "ssh.jump", "192.0.2.1"),
+        ({"ssh": {"jump": "[fe80::1%eth0]:22"}}, "ssh.jump", "without a scope"),
+        ({"ssh": {"jump": "@bastion"}}, "ssh.jump", "not a login name"),
+        ({"ssh": {"jump": "ann@"}}, "ssh.jump", "not a host name"),
+        ({"ssh": {"jump": "a,b"}}, "ssh.jump", "not a host name"),
+        ({"ssh": {"user": "-oProxyCommand=x"}}, "ssh.user", "not a login name"),
         ({"protocols": ["imap", "imap"]}, "protocols", "named twice"),
         ({"mode": True}, "mode", "unknown key"),
         ({"failed_logins": -1}, "failed_logins", "greater than or equal to 0"),
@@ -69,6 +81,23 @@ def test_what_is_wrong_is_named_by_file_and_key(good, tmp_path, change, key, say
     assert says in text
     assert "To do:" in text
     assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "jump"),
+    [
+        ("bastion", ("bastion", "", 0)),
+        ("bastion.example.org:2222", ("bastion.example.org", "", 2222)),
+        ("ann@192.0.2.1:22", ("192.0.2.1", "ann", 22)),
+        ("ann@example.org@bastion", ("bastion", "ann@example.org", 0)),
+        ("[fd00::1]:22", ("fd00::1", "", 22)),
+        ("ann@[fd00::1]", ("fd00::1", "ann", 0)),
+    ],
+)
+def test_a_jump_host_is_taken_apart_in_one_place(good, tmp_path, text, jump):
+    assert build(good | {"ssh": {"jump": text}}, tmp_path).ssh.jump == text
+    taken = sheet.Jump.parse(text)
+    assert (taken.host, taken.user, taken.port) == jump
 
 
 def test_every_fault_is_told_at_once(good, tmp_path):
