@@ -19,13 +19,14 @@ PURE = [path for path in MAILHOST if path.parent.name in ("operations", "checks"
 
 # From the bottom of the list in mailhost's docstring to the top: a layer imports those that stand before it.
 LAYERS = (
-    "errors", "redact", "policy", "families", "finding", "transcript", "sheet", "acme", "names", "pki", "given", "host",
+    "errors", "redact", "policy", "families", "finding", "transcript", "sheet", "acme", "names", "pki", "given", "ways",
+    "host",
     "accounts", "query", "parse", "dovecot", "facts", "changes", "operations", "probes", "checks",
 )  # fmt: skip
 # Each of these libraries is at home in one module; runbook.lab is the tests' own and no part of a run.
 ONLY_IN = {
     "fabric": ("lib/mailhost/host.py",),
-    "paramiko": ("lib/mailhost/host.py",),
+    "paramiko": ("lib/mailhost/host.py", "lib/mailhost/ways.py"),
     "invoke": ("lib/mailhost/host.py",),
     "papermill": ("runbook/engine.py",),
     "nbclient": ("runbook/engine.py",),

@@ -15,20 +15,23 @@ import re
 import secrets
 import shlex
 import socket
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fabric
 import fabric.runners
 import invoke.exceptions
 import paramiko
 
+from mailhost import ways
 from mailhost.errors import (
     CommandError,
     ConnectError,
@@ -39,7 +42,7 @@ from mailhost.errors import (
     Unreachable,
 )
 from mailhost.redact import redact
-from mailhost.sheet import Jump, Sheet, secret
+from mailhost.sheet import Sheet, secret
 from mailhost.transcript import Transcript
 
 # paramiko prints its own log lines to a person's terminal when nobody else takes them
@@ -143,25 +146,62 @@ class _Runner(fabric.runners.Remote):  # type: ignore[misc]  # fabric has no typ
 class _Strict(fabric.Connection):  # type: ignore[misc]  # fabric has no types
     """Fabric's connection with host keys checked; Fabric itself accepts any key in silence."""
 
-    def __init__(self, *args: Any, known_hosts: Path, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.known_hosts = known_hosts
+    hop: ways.Hop
+    said: IO[bytes] | None  # what a ProxyCommand says
+
+    def __init__(self, hop: ways.Hop, *, before: _Strict | None, known_hosts: Path, connect_timeout: int) -> None:
+        keys = {"key_filename": list(hop.keys), "look_for_keys": not hop.only, "allow_agent": not hop.only}
+        super().__init__(
+            hop.host,
+            user=hop.user,
+            port=hop.port,
+            # neither ssh's configuration nor fabric's own: `ways` has said all
+            config=fabric.Config(ssh_config=paramiko.SSHConfig(), lazy=True, overrides=_RUNNERS),
+            gateway=before or hop.command or False,
+            forward_agent=False,
+            connect_timeout=connect_timeout,
+            connect_kwargs=keys | {"disabled_algorithms": _WEAK, "banner_timeout": 30, "auth_timeout": 30},
+        )
+        self._set(hop=hop, said=None)  # fabric makes a setting of any other attribute
         self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
         _load_known_hosts(self.client, known_hosts)
 
-    def get_gateway(self) -> Any:
-        """The jump host, as strict as the server itself: Fabric makes lax ones of a ProxyJump."""
-        gateway = super().get_gateway()
-        if isinstance(gateway, fabric.Connection) and not isinstance(gateway, _Strict):
-            return _Strict(
-                gateway.host,
-                user=gateway.user,
-                port=gateway.port,
-                known_hosts=self.known_hosts,
-                connect_timeout=self.connect_timeout,
-                connect_kwargs=dict(self.connect_kwargs),
-            )
-        return gateway
+    def open_gateway(self) -> Any:
+        """What the connection goes through; paramiko's own ProxyCommand never notices that the command has ended."""
+        if not isinstance(self.gateway, str):
+            return super().open_gateway()
+        ours, theirs = socket.socketpair()
+        self._set(said=tempfile.TemporaryFile())  # noqa: SIM115  # open as long as the command may say something
+        with theirs:
+            # a session of its own: what interrupts a cell must not end the connection that tidies up
+            subprocess.Popen(
+                ["sh", "-c", f"exec {self.gateway}"],
+                stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=self.said, start_new_session=True,
+            )  # fmt: skip
+        return ours
+
+    @property
+    def past(self) -> tuple[ways.Hop, ...]:
+        """The jump hosts that it leads past."""
+        return (*self.gateway.past, self.gateway.hop) if isinstance(self.gateway, _Strict) else ()
+
+    @property
+    def by_hand(self) -> str:
+        """The command that takes a person the same way."""
+        jumps = f"-J {','.join(map(str, self.past))} " if self.past else ""
+        return f"ssh {jumps}-p {self.port} {self.user}@{self.host}"
+
+    @property
+    def last_words(self) -> str:
+        """What a ProxyCommand said last, in brackets; empty where there is none."""
+        if self.said is None:
+            return ""
+        self.said.seek(0)
+        lines = self.said.read().decode(errors="replace").strip().splitlines()
+        return f" (ProxyCommand {self.gateway}: {redact(lines[-1]) if lines else 'it said nothing'})"
+
+
+_RUNNERS = {"runners": {"remote": _Runner}}
 
 
 def _load_known_hosts(client: paramiko.SSHClient, path: Path) -> None:
@@ -315,11 +355,11 @@ class Host:
         return "open"
 
     def close(self) -> None:
-        """End the connection, the jump host's included."""
-        gateway = self.connection.gateway
-        self.connection.close()
-        if isinstance(gateway, fabric.Connection):
-            gateway.close()
+        """End the connection, the jump hosts' included."""
+        connection: object = self.connection
+        while isinstance(connection, _Strict):
+            connection.close()
+            connection = connection.gateway
 
 
 def _accept(
@@ -380,43 +420,44 @@ def connect(sheet: Sheet, transcript: Transcript) -> Host:
     """
     ssh = sheet.ssh
     known_hosts = Path(ssh.known_hosts or "~/.ssh/known_hosts").expanduser()
-    keywords: dict[str, Any] = {"disabled_algorithms": _WEAK, "banner_timeout": 30, "auth_timeout": 30}
-    if ssh.key:
-        keywords |= {"key_filename": ssh.key, "look_for_keys": False, "allow_agent": False}
-    config = fabric.Config(overrides={"runners": {"remote": _Runner}})
+    with ExitStack() as opened:  # what did not lead to root on the server is closed
 
-    def link(where: str, user: str, port: int, gateway: _Strict | None) -> _Strict:
-        return _Strict(
-            where,
-            user=user,
-            port=port,
-            gateway=gateway,
-            known_hosts=known_hosts,
-            config=config,
-            connect_timeout=ssh.connect_timeout,
-            connect_kwargs=dict(keywords),
-        )
+        def link(hop: ways.Hop, before: _Strict | None) -> _Strict:
+            made = _Strict(hop, before=before, known_hosts=known_hosts, connect_timeout=ssh.connect_timeout)
+            opened.callback(made.client.close)
+            _open(made, known_hosts)
+            return made
 
-    gateway = None
-    if ssh.jump:
-        jump = Jump.parse(ssh.jump)
-        gateway = link(jump.host, jump.user or ssh.user, jump.port or 22, None)
-        _open(gateway, known_hosts, ssh.key)
-    connection = link(sheet.ssh_host, ssh.user, ssh.port, gateway)
-    _open(connection, known_hosts, ssh.key)
-    transport = connection.transport
-    if isinstance(transport.sock, socket.socket):
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # 48 ms a command without it
+        first, *others = ways.hops(sheet)
+        connection = link(first, None)
+        for hop in others:
+            connection = link(hop, connection)
+        host = _host(connection, transcript)
+        if ssh.user != "root":
+            _become_root(host, sheet)
+        opened.pop_all()
+    return host
+
+
+def _host(connection: _Strict, transcript: Transcript) -> Host:
+    """The server at the end of a connection, in the transcript."""
+    direct = connection.gateway is False
     host = Host(
         connection,
         transcript,
-        connections=2 if gateway else 1,
-        host_key=_fingerprint(transport.get_remote_server_key()),
-        address=transport.getpeername()[0] if gateway is None else sheet.ssh_host,
+        connections=1 + len(connection.past),
+        host_key=_fingerprint(connection.transport.get_remote_server_key()),
+        address=connection.transport.getpeername()[0] if direct else connection.host,
     )
-    transcript.add("connect", host=sheet.ssh_host, port=ssh.port, user=ssh.user, jump=ssh.jump, host_key=host.host_key)
-    if ssh.user != "root":
-        _become_root(host, sheet)
+    transcript.add(
+        "connect",
+        host=connection.host,
+        port=connection.port,
+        user=connection.user,
+        jump=[str(hop) for hop in connection.past],
+        proxy_command=next((hop.command for hop in (*connection.past, connection.hop) if hop.command), None),
+        host_key=host.host_key,
+    )
     return host
 
 
@@ -452,10 +493,13 @@ def _become_root(host: Host, sheet: Sheet) -> None:
         )
 
 
-def _open(connection: _Strict, known_hosts: Path, key: str | None) -> None:
-    where = f"{connection.host}:{connection.port}"
+def _open(connection: _Strict, known_hosts: Path) -> None:
+    hop, where = connection.hop, f"{connection.host}:{connection.port}"
+    key = " or ".join(hop.keys) or "found in ~/.ssh"
     try:
         connection.open()
+        if connection.gateway is False:
+            connection.transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # 48 ms a command without
     except paramiko.BadHostKeyException as error:
         raise HostKeyError(
             f"the SSH host key of {where} has CHANGED: it shows {_fingerprint(error.key)}, "
@@ -466,21 +510,21 @@ def _open(connection: _Strict, known_hosts: Path, key: str | None) -> None:
         ) from error
     except paramiko.PasswordRequiredException as error:
         raise LoginRefused(
-            f"the private key {key or 'found in ~/.ssh'} is encrypted",
+            f"the private key {key} is encrypted",
             remedy="load it into ssh-agent (ssh-add) and leave ssh.key out, or name an unencrypted deployment key.",
         ) from error
     except paramiko.AuthenticationException as error:
         raise LoginRefused(
             f"{where} refused the login of {connection.user}: {error}",
             follows="nothing was changed.",
-            remedy=f"check ssh.user and ssh.key in the sheet with `ssh -p {connection.port} {connection.user}@"
-            f"{connection.host}`; sshd before 7.2 (CentOS 7) needs an ed25519 or ecdsa user key, not RSA.",
+            remedy=f"check {hop.who} with `{connection.by_hand}`; sshd before 7.2 (CentOS 7) needs an ed25519 or ecdsa "
+            "user key, not RSA.",
         ) from error
-    except (paramiko.ssh_exception.NoValidConnectionsError, OSError, EOFError) as error:
+    except (paramiko.ssh_exception.NoValidConnectionsError, paramiko.ChannelException, OSError, EOFError) as error:
         raise Unreachable(
-            f"{where} does not answer by SSH: {_reason(error)}",
+            f"{where} does not answer by SSH: {_reason(error)}{connection.last_words}",
             follows="nothing was changed.",
-            remedy="check ssh.host and ssh.port in the sheet, the network and the firewall in between.",
+            remedy=f"check {hop.where}, the network and the firewall in between.",
         ) from error
     except paramiko.SSHException as error:
         if "not found in known_hosts" in str(error):
@@ -492,13 +536,15 @@ def _open(connection: _Strict, known_hosts: Path, key: str | None) -> None:
             ) from error
         if "Invalid key" in str(error) or "private key" in str(error).lower():
             raise LoginRefused(
-                f"the private key {key or 'found in ~/.ssh'} cannot be used with {where}: {error}",
+                f"the private key {key} cannot be used with {where}: {error}",
                 remedy="use an ed25519 or ecdsa key; sshd before 7.2 (CentOS 7) does not work with RSA keys here.",
             ) from error
         raise Unreachable(
-            f"no SSH session with {where}: {error}",
+            f"no SSH session with {where}: {error}{connection.last_words}",
             follows="nothing was changed.",
-            remedy="look at sshd's log on the server; it must offer algorithms that are not broken (no CBC, no SHA-1).",
+            remedy="run that command by hand."
+            if hop.command
+            else "look at sshd's log on the server; it must offer algorithms that are not broken (no CBC, no SHA-1).",
         ) from error
 
 
@@ -511,6 +557,8 @@ def _reason(error: BaseException) -> str:
         return "the name does not resolve"
     if isinstance(error, paramiko.ssh_exception.NoValidConnectionsError):
         return "; ".join(dict.fromkeys(_reason(each) for each in error.errors.values()))
+    if isinstance(error, paramiko.ChannelException):
+        return error.text.lower()  # what the jump host says of it
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, OSError) and error.strerror:

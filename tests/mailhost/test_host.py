@@ -21,6 +21,7 @@ from mailhost.errors import (
 )
 from mailhost.host import cmd, sh
 from mailhost.transcript import Transcript
+from runbook import lab
 
 
 def sheet_of(server, **ssh):
@@ -200,6 +201,104 @@ def test_an_encrypted_key_says_what_to_do(bare, tmp_path):
 def test_a_server_that_does_not_answer_is_unreachable(bare, where, port):
     with pytest.raises(Unreachable, match="does not answer by SSH"):
         host.connect(sheet_of(bare, host=where, port=port, connect_timeout=2), Transcript())
+
+
+@pytest.fixture(scope="module")
+def hidden(lab_up):
+    """A server that only its jump host reaches; the sheet's other keys are as ever."""
+    return lab_up("debian12", variant="jump")
+
+
+@pytest.fixture
+def configured(hidden, tmp_path, monkeypatch):
+    """Write ~/.ssh/config, in a home of the test's own; returns the sheet without its jump host."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    jump = sheet_of(hidden).ssh.jump.removeprefix("root@")
+
+    def write(text, **ssh):
+        (tmp_path / ".ssh").mkdir(exist_ok=True)
+        words = {"key": hidden.key, "jump": jump, "known": hidden.known_hosts, "server": hidden.address}
+        (tmp_path / ".ssh" / "config").write_text(text.format(**words))
+        base = sheet_of(hidden, jump=None, connect_timeout=5, **ssh)
+        return base.model_copy(update={"probe_from": "here"})
+
+    return write
+
+
+BASTION = "Host bastion\n HostName {jump}\n User root\n IdentityFile {key}\n"
+BY_COMMAND = "ssh -F none -i {key} -o UserKnownHostsFile={known} -W [%h]:%p %r@{jump}"
+
+
+def test_a_server_behind_the_sheets_jump_host(hidden):
+    connection = host.connect(sheet_of(hidden), Transcript())
+    assert connection.run(cmd("hostname")).stdout == f"{hidden.hostname}\n"
+    assert (connection.connections, connection.address) == (2, hidden.address)
+    gateway = connection.jump
+    connection.close()
+    assert not gateway.is_connected
+
+
+def test_a_jump_host_by_its_ipv6_address(hidden):
+    jump = f"root@[{lab.find(f'{hidden.name}-jump').address6}]:22"
+    connection = host.connect(sheet_of(hidden, jump=jump), Transcript())
+    assert connection.run(cmd("true")).ok
+    connection.close()
+
+
+def test_a_proxy_jump_of_sshs_configuration_is_followed_and_stands_in_the_transcript(hidden, configured, tmp_path):
+    want = configured("Host mail\n HostName {server}\n ProxyJump bastion\n" + BASTION, host="mail")
+    log = Transcript(tmp_path / "t.jsonl")
+    connection = host.connect(want, log)
+    assert connection.run(cmd("hostname")).stdout == f"{hidden.hostname}\n"
+    with connection.forward(22) as way, socket.create_connection(way, 5) as client:
+        assert client.recv(8) == b"SSH-2.0-"
+    assert (connection.connections, connection.address) == (2, hidden.address)
+    connection.close()
+    entry = json.loads(log.path.read_text().splitlines()[0])
+    assert entry["jump"] == [str(connection.jump.hop)] == [sheet_of(hidden).ssh.jump + ":22"]
+
+
+def test_the_host_key_of_a_proxy_jump_is_checked_as_strictly(hidden, configured, tmp_path):
+    known = tmp_path / "known_hosts"
+    known.write_text("".join(f"{hidden.address} {line.split(' ', 1)[1]}\n" for line in _key_lines(hidden)))
+    want = configured("Host *\n ProxyJump bastion\n" + BASTION, known_hosts=str(known))
+    jump = sheet_of(hidden).ssh.jump.removeprefix("root@")
+    with pytest.raises(HostKeyError, match=f"the SSH host key of {jump}:22 is not in {known}"):
+        host.connect(want, Transcript())
+
+
+def _key_lines(server):
+    return [line for line in server.known_hosts.read_text().splitlines() if server.address in line]
+
+
+def test_a_login_that_a_proxy_jump_refuses_names_its_configuration(configured):
+    want = configured("Host *\n ProxyJump nobody@bastion\n" + BASTION)
+    with pytest.raises(LoginRefused, match=r"(?s)login of nobody.*User and IdentityFile in ssh's configuration"):
+        host.connect(want, Transcript())
+
+
+def test_a_server_that_its_jump_host_cannot_reach_is_unreachable(configured):
+    want = configured("ProxyJump bastion\n" + BASTION, port=4)
+    with pytest.raises(Unreachable, match=r"(?s):4 does not answer by SSH: connect failed.*ssh.host and ssh.port"):
+        host.connect(want, Transcript())
+
+
+def test_a_proxy_command_of_sshs_configuration_leads_there(hidden, configured, tmp_path):
+    log = Transcript(tmp_path / "t.jsonl")
+    connection = host.connect(
+        configured(f"Host mail\n HostName {{server}}\n ProxyCommand {BY_COMMAND}\n", host="mail"), log
+    )
+    assert connection.run(cmd("hostname")).stdout == f"{hidden.hostname}\n"
+    assert (connection.connections, connection.address) == (1, hidden.address)
+    connection.close()
+    assert "-W" in json.loads(log.path.read_text().splitlines()[0])["proxy_command"]
+
+
+def test_a_proxy_command_that_fails_is_told_with_its_last_words(configured):
+    want = configured("ProxyCommand sh -c 'echo no way there >&2; exit 3'\n")
+    with pytest.raises(Unreachable, match=r"(?s)ProxyCommand sh -c .*: no way there\).*To do:"):
+        host.connect(want, Transcript())
 
 
 @pytest.fixture(scope="module")
