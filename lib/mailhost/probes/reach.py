@@ -11,6 +11,7 @@ from typing import Literal
 
 from mailhost.probes.parallel import parallel
 from mailhost.probes.target import Target
+from mailhost.probes.wire import as_text
 
 State = Literal["open", "refused", "timeout", "unreachable", "unknown"]
 # A firewall that rejects says so by ICMP: that arrives as "no route to host", on IPv6 as "permission denied".
@@ -91,5 +92,5 @@ def _greeting(connection: socket.socket, timeout: float) -> tuple[str, str]:
         data = connection.recv(_GREETING)
     except OSError as error:
         return "", f": {error}"
-    first = data.decode("utf-8", errors="backslashreplace").splitlines()
-    return (first[0], "") if first else ("", ": it was closed without a word")
+    first = data.splitlines()
+    return (as_text(first[0]), "") if first else ("", ": it was closed without a word")

@@ -115,11 +115,11 @@ class Wire:
         """The next line without its end; ``waiting_for`` completes the sentence when it does not come."""
         while b"\n" not in self._buffer[:LINE_LIMIT]:
             if len(self._buffer) >= LINE_LIMIT:
-                self.note("S", _text(self._buffer[:80]) + f"... (a line of more than {LINE_LIMIT} bytes)")
+                self.note("S", as_text(self._buffer[:80]) + f"... (a line of more than {LINE_LIMIT} bytes)")
                 raise WireError("limit", f"a line longer than {LINE_LIMIT} bytes instead of {waiting_for}")
             self._fill(waiting_for)
         raw, _, self._buffer = self._buffer.partition(b"\n")
-        text = _masked(_text(raw.removesuffix(b"\r")), self._masks)
+        text = _masked(as_text(raw.removesuffix(b"\r")), self._masks)
         if record:
             if len(self.lines) >= LINES_LIMIT:
                 raise WireError("limit", f"more than {LINES_LIMIT} lines, at {waiting_for}; the rest was not read")
@@ -129,7 +129,7 @@ class Wire:
     @property
     def pending(self) -> str:
         """What has come and was not read yet, as text."""
-        return _text(self._buffer[:_SHOWN])
+        return as_text(self._buffer[:_SHOWN])
 
     def exactly(self, size: int, waiting_for: str) -> bytes:
         """The next ``size`` bytes, which are not recorded here."""
@@ -171,7 +171,7 @@ class Wire:
             raise self._broken(error, waiting_for) from error
         if not data:
             if self._buffer:
-                self.note("S", _text(self._buffer))
+                self.note("S", as_text(self._buffer))
             raise WireError("closed", f"the server closed the connection instead of {waiting_for}")
         self._total += len(data)
         if self._total > TOTAL_LIMIT:
@@ -226,7 +226,7 @@ def _masked(text: str, secrets: set[str]) -> str:
     return text
 
 
-def _text(raw: bytes) -> str:
+def as_text(raw: bytes) -> str:
     """Bytes as text that shows what is not text."""
     return raw.decode("utf-8", errors="backslashreplace").translate(_CONTROLS)
 

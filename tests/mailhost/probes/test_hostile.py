@@ -359,8 +359,9 @@ def test_signs_that_change_how_a_line_is_shown_are_told_as_numbers(sign: int) ->
 
     with serving(script, "pop3") as target:
         seen = pop3.greet(target, timeout=LIMIT)
+        (reached,) = reach([target])
     number = f"\\x{sign:02x}" if sign < 0x100 else f"\\u{sign:04x}"
-    assert seen.greeting == seen.lines[0].text == f"+OK ab{number}cd \u00e9\u00fc\u4e2d"
+    assert reached.greeting == seen.greeting == seen.lines[0].text == f"+OK ab{number}cd \u00e9\u00fc\u4e2d"
 
 
 def test_a_line_may_be_as_long_as_the_limit() -> None:
