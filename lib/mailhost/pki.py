@@ -95,7 +95,7 @@ def read_bag(*texts: bytes) -> tuple[x509.Certificate, ...]:
         try:
             certificate = load(block)
         except ValueError as error:
-            raise ValueError(f"certificate {number} in it cannot be read: {error}") from error
+            raise ValueError(f"certificate {number} there (tls.chain counts on) cannot be read: {error}") from error
         found.setdefault(certificate.fingerprint(hashes.SHA256()), certificate)
     return tuple(found.values())
 

@@ -136,7 +136,7 @@ def test_an_odd_certificate_is_named(files: Any, now: datetime, make: Any, oddit
     middle = make("Intermediate", files.root, ca=True, key=files.middle.key, days=(-500, 500), key_id=True)
     files.write(chain=odd(middle.pem.decode(), oddity).encode())
     finding = broken(files.sheet(), now)["certificate-given"]
-    assert "certificate 2 in it cannot be read: " in finding.actual
+    assert "certificate 2 there (tls.chain counts on) cannot be read: " in finding.actual
 
 
 def test_an_odd_root_vouches_for_nobody(files: Any, now: datetime, make: Any):
