@@ -73,8 +73,8 @@ def _mutations(reporter: pytest.TerminalReporter) -> list[str]:
         for report in reporter.stats.get(outcome, ())
         if hasattr(report, "user_properties")
     ]
-    passed = {report.nodeid.partition("[")[0] for report, _, outcome in reports if outcome == "passed"}
-    bad = {report.nodeid.partition("[")[0] for report, _, outcome in reports if outcome in ("failed", "error")}
+    passed = {_test(report) for report, _, outcome in reports if outcome == "passed"}
+    bad = {_test(report) for report, _, outcome in reports if outcome in ("failed", "error")}
     rows = {report.nodeid: (told, outcome) for report, told, outcome in reports if "mutation" in told}
     if not rows:
         return []
@@ -83,6 +83,11 @@ def _mutations(reporter: pytest.TerminalReporter) -> list[str]:
     names = {told["mutation"] for told, _ in rows.values()}
     words = f"on lab servers {sum(live)} / {len(live)}, by captured output {sum(captured)} / {len(captured)}"
     return [f"mutations caught: {sum(live) + sum(captured)} / {len(rows)} ({words}), of {len(names)} findings"]
+
+
+def _test(report: pytest.TestReport) -> str:
+    """File and function, without the case and without the group that xdist adds."""
+    return str(report.nodeid).partition("[")[0].partition("@")[0]
 
 
 def _contract(reporter: pytest.TerminalReporter) -> list[str]:

@@ -909,9 +909,16 @@ def patients(
         yield get
 
 
+def share(system: str, number: int = 0) -> pytest.MarkDecorator:
+    """Which process takes a case: each has servers of its own, and most rows are of one system."""
+    return pytest.mark.xdist_group(f"mutations of {system} {number % 2 if system == 'debian12' else 0}")
+
+
 def cases() -> list[Any]:
     return [
-        pytest.param(row, system, id=f"{system}-{row.name}") for system in ALL for row in LIVE if system in row.systems
+        pytest.param(row, system, id=f"{system}-{row.name}", marks=share(system, number))
+        for system in ALL
+        for number, row in enumerate(row for row in LIVE if system in row.systems)
     ]
 
 
@@ -954,7 +961,7 @@ def mend(patient: Patient, row: Row) -> None:
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("system", ALL)
+@pytest.mark.parametrize("system", [pytest.param(system, marks=share(system)) for system in ALL])
 def test_afterwards_the_server_is_as_wanted_again(system: str, patients: Callable[[str], Patient]):
     record = patients(system).judge(AUDIT)
     assert record.verdict == "as-wanted", told(record)

@@ -10,14 +10,14 @@ _CHAIN = re.compile(r"^Certificate chain$(.*?)^---$", re.DOTALL | re.MULTILINE)
 # 3.2 and later say "Protocol: TLSv1.3" above the session, all say "Protocol  : TLSv1.2" in it
 _PROTOCOL = re.compile(r"^ *Protocol *: *(\S+)$", re.MULTILINE)
 _NEW = re.compile(r"^(?:New|Reused), (\S+), Cipher is (\S+)$", re.MULTILINE)
-_VERIFY = re.compile(r"^ *Verify return code: (\d+) \((.*)\)$", re.MULTILINE)
-_PROBLEM = re.compile(r"^verify error:num=(\d+):(.*)$", re.MULTILINE)
+_VERIFY = re.compile(r"^ *Verify return code: (\d{1,9}) \((.*)\)$", re.MULTILINE)
+_PROBLEM = re.compile(r"^verify error:num=(\d{1,9}):(.*)$", re.MULTILINE)
 _TEMP_KEY = re.compile(r"^(?:Server|Peer) Temp Key: (.+)$|^Negotiated TLS1\.3 group: (.+)$", re.MULTILINE)
 _DIGEST = re.compile(r"^Peer signing digest: (.+)$", re.MULTILINE)
 _SIGNATURE = re.compile(r"^Peer signature type: (.+)$", re.MULTILINE)
 # 40D768ABE07F0000:error:0A000086:SSL routines:function:reason:file:line:
 _ERROR = re.compile(r"^[^ ]*:?error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):", re.MULTILINE)
-_ERRNO = re.compile(r"^(connect|read|write|SSL_connect|connect:.*?):? ?errno ?= ?(\d+)$", re.MULTILINE)
+_ERRNO = re.compile(r"^(connect|read|write|SSL_connect|connect:.*?):? ?errno ?= ?(\d{1,9})$", re.MULTILINE)
 _SESSION_KEY = re.compile(r"^( *(?:Master-Key|Resumption PSK) *: *)[0-9A-Fa-f]+$", re.MULTILINE)
 
 
