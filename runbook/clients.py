@@ -174,7 +174,7 @@ class Clients:
         own = self.want.test_account
         if own is None:
             return ""
-        word = secret(own.password, login=own.name, what=f"password of {own.name}")
+        word = secret(own.password, login=own.name, what=own.word)
         self.login = stories.Login(own.name, word, self._trust())
         return own.name
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mailhost import prompt
 from runbook.record.folder import scrub, write
 from runbook.spared import costly_imports
 
@@ -125,8 +126,8 @@ class _Kernel:
             ip=str(sockets / "k"),
             connection_file=str(sockets / "kernel.json"),
         )
-        with self.log_file.open("wb") as log:
-            run_sync(self.manager.start_kernel)(extra_arguments=_READY, stdout=log, stderr=log)
+        with self.log_file.open("wb") as log, prompt.handed_on() as stdin:
+            run_sync(self.manager.start_kernel)(extra_arguments=_READY, stdin=stdin, stdout=log, stderr=log)
 
     def end(self) -> None:
         """End it, if it has not ended, and remove its folder."""
@@ -136,11 +137,10 @@ class _Kernel:
         self._folder.cleanup()
 
 
-# No history in anybody's home; and what takes longest to import is there when the first cell asks for it.
-_READY = [
-    "--HistoryManager.hist_file=:memory:",
-    "--IPKernelApp.exec_lines=__import__('runbook.session'), __import__('pandas')",
-]
+# What was typed is taken over; and what takes longest to import is there when the first cell asks for it.
+_FIRST = ("__import__('mailhost.prompt').prompt.take()", "__import__('runbook.session')", "__import__('pandas')")
+# No history in anybody's home.
+_READY = ["--HistoryManager.hist_file=:memory:", f"--IPKernelApp.exec_lines={', '.join(_FIRST)}"]
 _waiting: list[_Kernel] = []  # the kernel of the notebook that comes next
 
 

@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mailhost import prompt
 from mailhost.redact import redact
-from mailhost.sheet import Sheet
+from mailhost.sheet import Sheet, secret
 from mailhost.transcript import now
 from runbook import record as records
 from runbook.record.folder import read_json, write
 from runbook.record.sections import path_of
-from runbook.sections import Section
+from runbook.sections import AUDIT, Section
 
 if TYPE_CHECKING:
     from runbook.engine import Cell, Executed
 
 TRACEBACK = "traceback.txt"
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LOGS_IN = (4, 5, 7)  # sections that log in: in apply mode with a temporary account, in plan mode with the sheet's
 _APPLIES = range(2, 6)  # sections whose failure stops the later ones, since these build on it
 
 
@@ -46,6 +48,20 @@ class Order:
         given |= {key: value for key, value in (("ticket", self.ticket), ("note", self.note)) if value is not None}
         return given | {name: True for name in ("canary", "thorough") if getattr(self, name)}
 
+    def prompts(self) -> Iterator[tuple[str, str]]:
+        """What a person has to type for this run, and whose login it is."""
+        ssh, account = self.want.ssh, self.want.test_account
+        if ssh.sudo_password == prompt.REFERENCE and ssh.user != "root":
+            yield ssh.sudo_word, ""
+        if account is not None and account.password == prompt.REFERENCE and self._logs_in:
+            yield account.word, account.name
+
+    @property
+    def _logs_in(self) -> bool:
+        """Whether a section of the run logs in with the sheet's test account."""
+        numbers = {section.number for section in self.sections}
+        return (AUDIT in numbers and not self.canary) or (self.mode == "plan" and not numbers.isdisjoint(LOGS_IN))
+
 
 class Watcher:
     """Whoever wants to know how a run goes on; this one does not care."""
@@ -61,6 +77,14 @@ class Watcher:
 
     def closing(self) -> None:
         """All sections are done; the record is rendered and sealed."""
+
+
+def ask(order: Order) -> None:
+    """Have the person at the terminal type what the run will need, before it begins. Raises SheetError."""
+    for what, login in order.prompts():
+        prompt.ask_ahead(what)
+        # registered here as well, where notebooks are written and records sealed
+        secret(prompt.REFERENCE, login=login, what=what)
 
 
 def start(order: Order, folder: Path) -> Path:

@@ -479,7 +479,7 @@ def _become_root(host: Host, sheet: Sheet) -> None:
             follows="nothing can be read reliably and nothing was changed.",
             remedy="log in as root, allow passwordless sudo, or give ssh.sudo_password a reference in the sheet.",
         )
-    word = secret(sheet.ssh.sudo_password, what=f"sudo password of {user}")
+    word = secret(sheet.ssh.sudo_password, what=sheet.ssh.sudo_word)
     if "\n" in word:
         raise SudoRefused(f"the sudo password of {user} has a line break in it", remedy="check the reference.")
     # -k: a cached ticket would leave the password on standard input, where the shell would run it

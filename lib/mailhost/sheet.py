@@ -7,11 +7,9 @@ Everything that is wrong with a sheet is told at once and before any connection.
 
 from __future__ import annotations
 
-import getpass
 import ipaddress
 import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from mailhost import redact
+from mailhost import prompt, redact
 from mailhost.errors import SheetError
 
 # What would break out of a configuration value or a shell word has no business in a path or a name.
@@ -113,6 +111,13 @@ def _reference_or_file(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _private_key(value: str, info: ValidationInfo) -> str:
+    if value == prompt.REFERENCE:
+        msg = 'a private key has many lines and cannot be typed in; write "file:PATH" or "env:NAME"'
+        raise ValueError(msg)
+    return _reference_or_file(value, info)
+
+
 def _remote_path(value: str) -> str:
     if not value.startswith("/") or _FORBIDDEN_IN_PATH.search(value) or ".." in value.split("/"):
         msg = f"{value!r} is not a plain absolute path (no spaces, quotes, or < > {{ }} # % $)"
@@ -131,14 +136,14 @@ def _maildir(value: str) -> str:
     return value.rstrip("/")
 
 
-Reference = Annotated[str, AfterValidator(_reference)]
+Reference = Annotated[str, AfterValidator(_reference_or_file)]
 DnsName = Annotated[str, AfterValidator(_dns_name)]
 HostName = Annotated[str, AfterValidator(_host)]
 Address = Annotated[str, AfterValidator(_address)]
 Listen = Annotated[str, AfterValidator(_listen)]
 Login = Annotated[str, AfterValidator(_login)]
 LocalFile = Annotated[str, AfterValidator(_local_file)]
-KeyReference = Annotated[str, AfterValidator(_reference_or_file)]
+KeyReference = Annotated[str, AfterValidator(_private_key)]
 RemotePath = Annotated[str, AfterValidator(_remote_path)]
 Maildir = Annotated[str, AfterValidator(_maildir)]
 SshLogin = Annotated[str, AfterValidator(_ssh_login)]
@@ -190,8 +195,13 @@ class Ssh(_Part):
     key: LocalFile | None = None
     known_hosts: LocalFile | None = None
     jump: str | None = None
-    sudo_password: KeyReference | None = None
+    sudo_password: Reference | None = None
     connect_timeout: Annotated[int, Field(ge=1, le=300)] = 15
+
+    @property
+    def sudo_word(self) -> str:
+        """What a person is asked for, for ``sudo_password``."""
+        return f"sudo password of {self.user}"
 
     @field_validator("jump")
     @classmethod
@@ -268,7 +278,12 @@ class TestAccount(_Part):
     __test__ = False  # not a test class, whatever pytest thinks of the name
 
     name: Login
-    password: KeyReference
+    password: Reference
+
+    @property
+    def word(self) -> str:
+        """What a person is asked for, for ``password``."""
+        return f"password of {self.name}"
 
 
 class Sheet(_Part):
@@ -377,13 +392,8 @@ def secret(reference: str, *, login: str = "", what: str = "secret") -> str:
             value = Path(rest).expanduser().read_text(encoding="utf-8").rstrip("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise SheetError(f"the {what} cannot be read from {rest}: {error}", remedy="check the file.") from None
-    elif sys.stdin is not None and sys.stdin.isatty():
-        value = getpass.getpass(f"{what}: ")
     else:
-        raise SheetError(
-            f"the {what} is to be typed in, and nobody is there to type it",
-            remedy='use "env:NAME" or "file:PATH" in automation.',
-        )
+        value = prompt.ask(what)
     if not value:
         raise SheetError(f"the {what} behind {kind}: is empty", remedy="give it a value.")
     if len(value) < _MASKABLE:

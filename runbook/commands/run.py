@@ -145,6 +145,7 @@ def _go(
         thorough=thorough,
         alone=chosen[0].name if len(chosen) == 1 else None,
     )
+    running.ask(order)  # and so is a secret that nobody is there to type
     record = running.start(order, (records or servers.records_folder()).expanduser().resolve())
     unclosed: MailhostError | None = None
     with Progress() as progress:

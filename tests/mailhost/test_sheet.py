@@ -43,6 +43,7 @@ def test_a_small_sheet_is_enough_and_has_safe_defaults(good, tmp_path):
         ({"tls": {"renewed_by": "lego"}}, "tls", "certificate_path and key_path"),
         ({"tls": {"renewed_by": "certbot", "certificate_path": "/c.pem", "key_path": "/k.pem"}}, "tls", "live/NAME"),
         ({"tls": {"renewed_by": "certbutt"}}, "tls.renewed_by", "'certbot', 'lego' or 'acme.sh'"),
+        ({"tls": {"certificate": "cert.pem", "key": "prompt:"}}, "tls.key", "cannot be typed in"),
         ({"ssh": {"sudo_password": "hunter2"}}, "ssh.sudo_password", "in clear"),
         ({"test_account": {"name": "ann", "password": "hunter2"}}, "test_account.password", "in clear"),
         ({"maildir": "~/Mail dir"}, "maildir", "plain path"),
