@@ -20,8 +20,8 @@ PURE = [path for path in MAILHOST if path.parent.name in ("operations", "checks"
 # From the bottom of the list in mailhost's docstring to the top: a layer imports those that stand before it.
 LAYERS = (
     "errors", "redact", "policy", "families", "finding", "transcript", "prompt", "sheet", "acme", "names",
-    "pki", "given", "ways", "host", "accounts", "query", "parse", "dovecot", "facts", "changes", "operations", "probes",
-    "checks",
+    "pki", "given", "known_hosts", "ways", "host", "accounts", "query", "parse", "dovecot", "facts", "changes",
+    "operations", "probes", "checks",
 )  # fmt: skip
 # Each of these libraries is at home in one module; runbook.lab is the tests' own and no part of a run.
 ONLY_IN = {

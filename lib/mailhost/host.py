@@ -8,7 +8,6 @@ nowhere else; secrets travel on standard input and never in a command line.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import logging
 import re
@@ -31,7 +30,7 @@ import fabric.runners
 import invoke.exceptions
 import paramiko
 
-from mailhost import ways
+from mailhost import known_hosts, ways
 from mailhost.errors import (
     CommandError,
     ConnectError,
@@ -50,7 +49,6 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 TIMED_OUT = 124  # what coreutils' timeout returns
 _KILL_AFTER = 5  # seconds between TERM and KILL
-_NOT_OURS = ("@cert-authority", "@revoked")  # lines that crash paramiko's loader
 
 _PROHIBITED = 1  # RFC 4254, section 5.1: sshd's administrator forbids it; 2 is a connect that failed
 
@@ -147,9 +145,13 @@ class _Strict(fabric.Connection):  # type: ignore[misc]  # fabric has no types
     """Fabric's connection with host keys checked; Fabric itself accepts any key in silence."""
 
     hop: ways.Hop
+    known_as: str  # its name in known_hosts
     said: IO[bytes] | None  # what a ProxyCommand says
 
-    def __init__(self, hop: ways.Hop, *, before: _Strict | None, known_hosts: Path, connect_timeout: int) -> None:
+    def __init__(
+        self, hop: ways.Hop, *, before: _Strict | None, known: tuple[known_hosts.Line, ...], connect_timeout: int
+    ) -> None:
+        name = hop.host if hop.port == ways.SSH_PORT else f"[{hop.host}]:{hop.port}"
         keys = {"key_filename": list(hop.keys), "look_for_keys": not hop.only, "allow_agent": not hop.only}
         super().__init__(
             hop.host,
@@ -160,11 +162,12 @@ class _Strict(fabric.Connection):  # type: ignore[misc]  # fabric has no types
             gateway=before or hop.command or False,
             forward_agent=False,
             connect_timeout=connect_timeout,
-            connect_kwargs=keys | {"disabled_algorithms": _WEAK, "banner_timeout": 30, "auth_timeout": 30},
+            connect_kwargs=keys
+            | {"disabled_algorithms": _WEAK, "banner_timeout": 30, "auth_timeout": 30}
+            | {"transport_factory": partial(_transport, known_hosts.kinds(known, name))},
         )
-        self._set(hop=hop, said=None)  # fabric makes a setting of any other attribute
-        self.client.set_missing_host_key_policy(paramiko.RejectPolicy())
-        _load_known_hosts(self.client, known_hosts)
+        self._set(hop=hop, known_as=name, said=None)  # fabric makes a setting of any other attribute
+        self.client.set_missing_host_key_policy(_Known(known))
 
     def open_gateway(self) -> Any:
         """What the connection goes through; paramiko's own ProxyCommand never notices that the command has ended."""
@@ -204,23 +207,47 @@ class _Strict(fabric.Connection):  # type: ignore[misc]  # fabric has no types
 _RUNNERS = {"runners": {"remote": _Runner}}
 
 
-def _load_known_hosts(client: paramiko.SSHClient, path: Path) -> None:
-    if not path.is_file():
-        return
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    # paramiko asks the server for the kind of key that it finds first
-    lines.sort(key=lambda line: " ssh-ed25519 " not in line)
-    keys = client.get_host_keys()
-    for line in lines:
-        if not line.strip() or line.startswith(("#", *_NOT_OURS)):
-            continue
-        try:
-            entry = paramiko.hostkeys.HostKeyEntry.from_line(line)
-        except (paramiko.SSHException, ValueError):
-            continue  # a key type that paramiko does not know cannot vouch for a server
-        if entry is not None:
-            for name in entry.hostnames:
-                keys.add(name, entry.key.get_name(), entry.key)
+class _Distrusted(paramiko.SSHException):
+    """A key that known_hosts does not vouch for."""
+
+    def __init__(self, key: known_hosts.Key, judged: known_hosts.Judgement) -> None:
+        super().__init__(judged.state)
+        self.key = key
+        self.judged = judged
+
+
+class _Known(paramiko.MissingHostKeyPolicy):
+    """Judges every key; paramiko's own store knows one key of a kind, no patterns and no revocation."""
+
+    def __init__(self, lines: tuple[known_hosts.Line, ...]) -> None:
+        self.lines = lines
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:  # noqa: ARG002
+        shown = _key(key)
+        judged = known_hosts.judge(self.lines, hostname, shown)
+        if judged.state != "known":
+            raise _Distrusted(shown, judged)
+
+
+def _transport(kinds: frozenset[str], sock: Any, **keywords: Any) -> paramiko.Transport:
+    """A connection that asks the server first for the kinds of key that are known of it."""
+    made = paramiko.Transport(sock, **keywords)
+    options = made.get_security_options()
+    options.key_types = sorted(
+        options.key_types, key=lambda kind: ("ssh-rsa" if kind.startswith("rsa-") else kind) not in kinds
+    )
+    return made
+
+
+def _read_known(path: Path) -> tuple[known_hosts.Line, ...]:
+    try:
+        return known_hosts.read(path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "")
+    except OSError as error:
+        raise HostKeyError(
+            f"{path} cannot be read: {_reason(error)}",
+            follows="the server cannot be told from an impostor; nothing was connected to.",
+            remedy="make it readable, or name another file in ssh.known_hosts.",
+        ) from error
 
 
 @dataclass
@@ -419,13 +446,14 @@ def connect(sheet: Sheet, transcript: Transcript) -> Host:
     Raises HostKeyError, LoginRefused, Unreachable or SudoRefused, each with what to do.
     """
     ssh = sheet.ssh
-    known_hosts = Path(ssh.known_hosts or "~/.ssh/known_hosts").expanduser()
+    file = Path(ssh.known_hosts or "~/.ssh/known_hosts").expanduser()
+    known = _read_known(file)
     with ExitStack() as opened:  # what did not lead to root on the server is closed
 
         def link(hop: ways.Hop, before: _Strict | None) -> _Strict:
-            made = _Strict(hop, before=before, known_hosts=known_hosts, connect_timeout=ssh.connect_timeout)
+            made = _Strict(hop, before=before, known=known, connect_timeout=ssh.connect_timeout)
             opened.callback(made.client.close)
-            _open(made, known_hosts)
+            _open(made, file)
             return made
 
         first, *others = ways.hops(sheet)
@@ -446,7 +474,7 @@ def _host(connection: _Strict, transcript: Transcript) -> Host:
         connection,
         transcript,
         connections=1 + len(connection.past),
-        host_key=_fingerprint(connection.transport.get_remote_server_key()),
+        host_key=str(_key(connection.transport.get_remote_server_key())),
         address=connection.transport.getpeername()[0] if direct else connection.host,
     )
     transcript.add(
@@ -493,21 +521,15 @@ def _become_root(host: Host, sheet: Sheet) -> None:
         )
 
 
-def _open(connection: _Strict, known_hosts: Path) -> None:
-    hop, where = connection.hop, f"{connection.host}:{connection.port}"
+def _open(connection: _Strict, file: Path) -> None:
+    hop, where = connection.hop, connection.hop.at
     key = " or ".join(hop.keys) or "found in ~/.ssh"
     try:
         connection.open()
         if connection.gateway is False:
             connection.transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # 48 ms a command without
-    except paramiko.BadHostKeyException as error:
-        raise HostKeyError(
-            f"the SSH host key of {where} has CHANGED: it shows {_fingerprint(error.key)}, "
-            f"{known_hosts} has {_fingerprint(error.expected_key)}",
-            follows="this may be another machine in between; nothing was sent to it.",
-            remedy="compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the server's console; "
-            f"when it is right, `ssh-keygen -R '{_known_as(connection)}' -f {known_hosts}` and add the new key.",
-        ) from error
+    except _Distrusted as error:
+        raise _host_key_error(connection, file, error.key, error.judged) from error
     except paramiko.PasswordRequiredException as error:
         raise LoginRefused(
             f"the private key {key} is encrypted",
@@ -527,13 +549,6 @@ def _open(connection: _Strict, known_hosts: Path) -> None:
             remedy=f"check {hop.where}, the network and the firewall in between.",
         ) from error
     except paramiko.SSHException as error:
-        if "not found in known_hosts" in str(error):
-            raise HostKeyError(
-                f"the SSH host key of {where} is not in {known_hosts}",
-                follows="the server cannot be told from an impostor; nothing was sent to it.",
-                remedy=f"`ssh-keyscan -p {connection.port} {connection.host}`, compare the fingerprint with "
-                "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the server's console, and add the line.",
-            ) from error
         if "Invalid key" in str(error) or "private key" in str(error).lower():
             raise LoginRefused(
                 f"the private key {key} cannot be used with {where}: {error}",
@@ -548,8 +563,45 @@ def _open(connection: _Strict, known_hosts: Path) -> None:
         ) from error
 
 
-def _known_as(connection: _Strict) -> str:
-    return connection.host if connection.port == 22 else f"[{connection.host}]:{connection.port}"  # noqa: PLR2004
+def _host_key_error(
+    connection: _Strict, file: Path, shown: known_hosts.Key, judged: known_hosts.Judgement
+) -> HostKeyError:
+    """What is wrong with a key, and what to do about it on the server's console and in known_hosts."""
+    whose = f"the SSH host key of {connection.hop.at}"
+    kind = shown.kind.removeprefix("ssh-").partition("-")[0]
+    compare = f"with `ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub` on the server's console"
+    if judged.state == "revoked":
+        return HostKeyError(
+            f"{whose} is REVOKED: it shows {shown}, which line {judged.lines[0].number} of {file} revokes",
+            follows="whoever has that key can pass for the server; nothing was sent to it.",
+            remedy="have a new host key made on the server's console "
+            f"(`rm /etc/ssh/ssh_host_{kind}_key*; ssh-keygen -A`, then restart sshd) and add it to {file}; "
+            "the line that revokes the old one stays.",
+        )
+    if judged.state == "changed":
+        known = ", ".join(f"{line.key} (line {line.number})" for line in judged.lines)
+        pattern = next((line for line in judged.lines if line.has_pattern), None)
+        forget = f"`ssh-keygen -R '{connection.known_as}' -f {file}`"
+        if pattern is not None:  # ssh-keygen would remove the whole line, which other servers need
+            forget = f"correct line {pattern.number} of {file}, which speaks of other servers too,"
+        return HostKeyError(
+            f"{whose} has CHANGED: it shows {shown}, {file} has {known}",
+            follows="this may be another machine in between; nothing was sent to it.",
+            remedy=f"compare {compare}; when it is right, {forget} and add the new key.",
+        )
+    return HostKeyError(
+        f"{whose} is not in {file}: it shows {shown}",
+        follows="the server cannot be told from an impostor; nothing was sent to it.",
+        remedy=f"`{_scan(connection, file)}`, compare the fingerprint {compare}, and add the line.",
+    )
+
+
+def _scan(connection: _Strict, file: Path) -> str:
+    """The command that shows a person the server's keys from where it can be reached."""
+    if connection.hop.command:
+        return connection.by_hand.replace("ssh ", f"ssh -o UserKnownHostsFile={file} ", 1)
+    scan = f"ssh-keyscan -p {connection.port} {connection.host}"
+    return f"{connection.gateway.by_hand} {scan}" if connection.past else scan
 
 
 def _reason(error: BaseException) -> str:
@@ -566,10 +618,8 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _fingerprint(key: paramiko.PKey) -> str:
-    """``ssh-ed25519 SHA256:...``, as ssh-keygen -l shows it."""
-    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
-    return f"{key.get_name()} SHA256:{digest}"
+def _key(key: paramiko.PKey) -> known_hosts.Key:
+    return known_hosts.Key(key.get_name(), key.asbytes())
 
 
 def _lost(error: BaseException) -> ConnectionLost:

@@ -48,9 +48,14 @@ class Hop:
     where: str = "ssh.host and ssh.port in the sheet"
     who: str = "ssh.user and ssh.key in the sheet"
 
+    @property
+    def at(self) -> str:
+        """``host:port``, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
-        """``user@host:port``, an IPv6 address in brackets."""
-        return f"{self.user}@{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        """``user@host:port``."""
+        return f"{self.user}@{self.at}"
 
 
 def hops(sheet: Sheet) -> tuple[Hop, ...]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -183,6 +186,96 @@ def test_a_changed_host_key_is_refused_and_both_are_shown(bare, tmp_path):
     (tmp_path / "known_hosts").write_text("\n".join(lines) + "\n")
     with pytest.raises(HostKeyError, match=r"(?s)CHANGED: it shows ssh-ed25519 SHA256:.* has ssh-ed25519 SHA256:"):
         host.connect(sheet_of(bare, known_hosts=str(tmp_path / "known_hosts")), Transcript())
+
+
+@pytest.fixture
+def other_key(tmp_path):
+    """A key that is not the server's: its kind and its base64."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
+    return " ".join((tmp_path / "other.pub").read_text().split()[:2])
+
+
+def own_key(server, kind="ssh-ed25519"):
+    return next(line.split(" ", 1)[1] for line in server.known_hosts.read_text().splitlines() if f" {kind} " in line)
+
+
+def refused(server, tmp_path, *lines):
+    """Why a connection with these known_hosts is refused; the connection is gone."""
+    (tmp_path / "known_hosts").write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(HostKeyError) as caught:
+        host.connect(sheet_of(server, known_hosts=str(tmp_path / "known_hosts")), Transcript())
+    return str(caught.value)
+
+
+def accepted(server, tmp_path, *lines):
+    """The kind of key that the server was known by."""
+    (tmp_path / "known_hosts").write_text("".join(f"{line}\n" for line in lines))
+    connection = host.connect(sheet_of(server, known_hosts=str(tmp_path / "known_hosts")), Transcript())
+    connection.close()
+    return connection.host_key.split()[0]
+
+
+def test_a_revoked_host_key_is_refused_though_a_plain_line_vouches_for_it(bare, tmp_path):
+    key = own_key(bare)
+    told = refused(bare, tmp_path, f"{bare.address} {key}", f"@revoked * {key}")
+    assert re.search(r"is REVOKED: it shows ssh-ed25519 SHA256:\S+, which line 2 of \S+ revokes", told)
+    assert "ssh-keygen -A" in told
+
+
+def test_either_of_two_keys_of_a_kind_is_accepted(bare, tmp_path, other_key):
+    lines = [f"{bare.address} {other_key}", f"{bare.address} {own_key(bare)}"]
+    assert accepted(bare, tmp_path, *lines) == accepted(bare, tmp_path, *reversed(lines)) == "ssh-ed25519"
+
+
+def test_a_server_is_asked_for_the_kind_of_key_that_is_known(bare, tmp_path):
+    for kind in ("ssh-rsa", "ecdsa-sha2-nistp256"):
+        assert accepted(bare, tmp_path, f"{bare.address} {own_key(bare, kind)}") == kind
+
+
+def test_a_changed_key_behind_a_pattern_is_not_taken_out_by_ssh_keygen(bare, tmp_path, other_key):
+    told = refused(bare, tmp_path, "# ours", f"10.* {other_key}")
+    assert "has CHANGED" in told
+    assert "correct line 2 of" in told
+    assert "ssh-keygen -R" not in told
+
+
+def test_a_changed_key_says_how_to_compare_that_kind(bare, tmp_path, other_key):
+    told = refused(bare, tmp_path, f"{bare.address} {other_key}")
+    assert "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub" in told
+    assert f"ssh-keygen -R '{bare.address}' -f {tmp_path}/known_hosts" in told
+
+
+def test_off_port_22_the_name_has_the_port(bare, tmp_path, other_key):
+    bare.run(
+        "firewall-cmd -q --add-port=2222/tcp; printf 'Port 22\\nPort 2222\\n' >/etc/ssh/sshd_config.d/port.conf; "
+        "systemctl restart ssh; sleep 1"
+    )
+    try:
+        known = tmp_path / "known_hosts"
+        want = sheet_of(bare, known_hosts=str(known), port=2222)
+        for name in (f"[{bare.address}]:2222", bare.address, "[10.*]:2222"):
+            known.write_text(f"{name} {own_key(bare)}\n")
+            host.connect(want, Transcript()).close()
+        known.write_text(f"[{bare.address}]:2222 {other_key}\n")
+        with pytest.raises(HostKeyError, match=rf"ssh-keygen -R '\[{bare.address}\]:2222'"):
+            host.connect(want, Transcript())
+        known.write_text(f"{bare.address} {other_key}\n")
+        with pytest.raises(HostKeyError, match=rf"(?s)is not in .*ssh-keyscan -p 2222 {bare.address}"):
+            host.connect(want, Transcript())
+    finally:
+        bare.run(
+            "firewall-cmd -q --remove-port=2222/tcp; rm /etc/ssh/sshd_config.d/port.conf; "
+            "systemctl restart ssh; sleep 1"
+        )
+
+
+def test_no_connection_is_left_behind_by_a_key_that_is_refused(bare, tmp_path):
+    before = threading.active_count()
+    refused(bare, tmp_path, "# nothing")
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() <= before
 
 
 def test_a_refused_login_says_how_to_look(bare, tmp_path):
