@@ -326,6 +326,18 @@ ROWS = (
         UNSOFT,
     ),
     Row(
+        "passdb-any-password",
+        "cp -p /etc/pam.d/dovecot /root/pam; sed -i '1i auth sufficient pam_succeed_if.so user = root' "
+        "/etc/pam.d/dovecot; "
+        + soft(
+            "passdb {\n  driver = passwd-file\n  args = /etc/dovecot/%s-users\n}",
+            "echo 'ghost:::::::nopassword' >/etc/dovecot/imap-users; chown root:dovecot /etc/dovecot/imap-users; "
+            "chmod 0640 /etc/dovecot/imap-users\n",
+        ),
+        f"mv /root/pam /etc/pam.d/dovecot; rm /etc/dovecot/imap-users; {UNSOFT}",
+        says="by PAM and by a line of a file",
+    ),
+    Row(
         "root-refused",
         soft(
             "passdb {\n  driver = passwd-file\n  args = /etc/dovecot/users\n}",

@@ -88,6 +88,12 @@ getent passwd | while IFS=: read -r name password uid rest; do
 done
 exit 0
 """
+# The rules of every service: they include each other.
+_PAM = """\
+cd /etc/pam.d 2>/dev/null || exit 0
+grep -HnsE '^[[:space:]]*(-?auth|@include)[[:space:]]' * | sed 's/^/rule=/'
+exit 0
+"""
 _LOGS = """\
 command -v doveconf >/dev/null 2>&1 || exit 0
 for setting in log_path info_log_path debug_log_path; do
@@ -148,6 +154,7 @@ class Hardening(Fact):
     shut_sockets   those that the configuration puts elsewhere, in a folder that others cannot enter
     accounts       setting to the line of /etc/passwd, as ``default_login_user``
     system_logins  accounts with a password from 500, Dovecot's first, to the least of a person: name and number
+    pam            PAM's rules that passwords are checked by: the service's name to its lines
     log_path, info_log_path   as Dovecot says; None when it did not
     log_files      own log files: mode, owner, path
     syslog         whether anybody takes what is sent to syslog
@@ -173,6 +180,7 @@ class Hardening(Fact):
     shut_sockets: tuple[str, ...] = ()
     accounts: Mapping[str, str] = field(default_factory=dict)
     system_logins: tuple[str, ...] = ()
+    pam: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     log_path: str | None = None
     info_log_path: str | None = None
     log_files: tuple[str, ...] = ()
@@ -193,6 +201,7 @@ def _commands(sheet: Sheet, family: Family | None) -> dict[str, Command]:
         "files": sh(_FILES, CONFIG, _WITH_SECRETS),
         "sockets": sh(_SOCKETS, ok=None),
         "accounts": sh(_ACCOUNTS),
+        "pam": sh(_PAM),
         "logs": sh(_LOGS),
         "update": update,
     }
@@ -227,6 +236,7 @@ def read(results: Mapping[str, Result]) -> Hardening:
         shut_sockets=sockets["shut"],
         accounts=pairs.pairs(results["accounts"].stdout),
         system_logins=hardening.lists(results["accounts"].stdout)["system"],
+        pam=hardening.pam(results["pam"].stdout),
         log_path=next(iter(logs["log_path"]), None),
         info_log_path=next(iter(logs["info_log_path"]), None),
         log_files=logs["file"],

@@ -41,6 +41,15 @@ def outdated(text: str) -> tuple[str, ...]:
     return tuple(sorted({*programs, *rows["gone"]}))
 
 
+def pam(text: str) -> dict[str, tuple[str, ...]]:
+    """Lines ``rule=file:number:rule`` to the rules of each file."""
+    rows: dict[str, tuple[str, ...]] = {}
+    for line in lists(text)["rule"]:
+        name, _, rule = line.split(":", 2)
+        rows[name] = (*rows.get(name, ()), rule.partition("#")[0].strip())
+    return rows
+
+
 def updates(text: str, problem: str, code: int) -> dict[str, str] | None:
     """Package to the newer version on offer; None where the package manager could not tell."""
     if "known=yes" in text:

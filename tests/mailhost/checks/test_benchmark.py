@@ -43,6 +43,15 @@ HARD = Hardening(
         "default_login_user": "dovenull:x:103:105::/nonexistent:/usr/sbin/nologin",
         "default_internal_user": "dovecot:x:102:104::/usr/lib/dovecot:/usr/sbin/nologin",
     },
+    pam={
+        "dovecot": ("@include common-auth", "@include common-account"),
+        "common-auth": (
+            "auth\t[success=1 default=ignore]\tpam_unix.so nullok",
+            "auth\trequisite\t\t\tpam_deny.so",
+            "auth\trequired\t\t\tpam_permit.so",
+        ),
+        "other": ("auth required pam_deny.so",),
+    },
     log_path="syslog",
     info_log_path="",
     syslog=True,
@@ -207,6 +216,66 @@ def test_root_and_nopassword_in_a_password_file_are_found_unless_it_lists_people
     assert broken(found, hard) == wanted
 
 
+# As Red Hat 9 with sssd has it, by way of `auth include password-auth`, and CentOS 7.
+SSSD = """auth required pam_env.so
+auth required pam_faildelay.so delay=2000000
+auth [default=1 ignore=ignore success=ok] pam_usertype.so isregular
+auth [default=1 ignore=ignore success=ok] pam_localuser.so
+auth sufficient pam_unix.so nullok
+auth [default=1 ignore=ignore success=ok] pam_usertype.so isregular
+auth sufficient pam_sss.so forward_pass
+auth required pam_deny.so"""
+EL7 = """auth required pam_env.so
+auth sufficient pam_unix.so nullok try_first_pass
+auth requisite pam_succeed_if.so uid >= 1000 quiet_success
+auth required pam_deny.so"""
+LOCKING = """auth required pam_faillock.so preauth silent
+auth [success=1 default=bad] pam_unix.so
+auth [default=die] pam_faillock.so authfail
+auth sufficient pam_faillock.so authsucc
+auth required pam_deny.so"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "by"),
+    [
+        (SSSD, ""),
+        (EL7, ""),
+        (LOCKING, ""),
+        ("auth required pam_nologin.so\nauth include common-auth", ""),
+        ("auth requisite pam_succeed_if.so uid >= 1000\nauth substack common-auth", ""),
+        ("auth sufficient pam_succeed_if.so user = root\n@include common-auth", "pam_succeed_if.so user = root"),
+        ("auth sufficient pam_permit.so\nauth required pam_deny.so", "pam_permit.so"),
+        ("auth sufficient pam_rootok.so\n@include common-auth", "pam_rootok.so"),
+        ("auth required pam_nologin.so\nauth sufficient pam_unix.so", "pam_nologin.so"),
+        ("auth sufficient pam_unix.so\nauth required pam_permit.so", "pam_permit.so"),
+        (
+            "auth [success=1 default=ignore] pam_unix.so\nauth optional pam_deny.so\nauth required pam_permit.so",
+            "permit",
+        ),
+        ("auth [success=2 default=ignore] pam_listfile.so file=/x\n@include common-auth", "pam_listfile.so"),
+        ("auth sufficient pam_unix.so\nauth include dovecot", ""),
+    ],
+)
+def test_rules_of_pam_that_let_in_with_a_wrong_password_are_found(rules, by):
+    text = "".join(f"rule=dovecot:{n}:{line}\n" for n, line in enumerate(rules.splitlines(), 1))
+    hard = replace(HARD, pam={**HARD.pam, **read(pam=text).pam})
+    finding = statuses(hard=hard)["passdb-any-password"]
+    assert finding.status == ("fail" if by else "pass")
+    assert by in finding.message
+
+
+@pytest.mark.parametrize("said", ["args = session=yes own", "args = %s", "service_name = own", "args = *"])
+def test_the_service_that_a_passdb_names_is_the_one_that_counts(said):
+    pam = {"own": ("auth required pam_permit.so",), "imap": ("auth required pam_permit.so",), **HARD.pam}
+    found = config(f"passdb {{\n  {said}\n  driver = pam\n}}")
+    assert broken(found, replace(HARD, pam=pam)) == {"passdb-any-password"}
+    assert broken(found) == set()
+    finding = statuses(hard=replace(HARD, pam={}))["passdb-any-password"]
+    assert finding.status == "unknown"
+    assert "pam_deny" in finding.remedy
+
+
 def test_uid_0_in_a_section_lets_root_in():
     assert broken(config("protocol imap {\n  first_valid_uid = 0\n}")) == {"root-refused", "system-users-refused"}
 
@@ -318,6 +387,7 @@ def read(**said):
         "files": "",
         "sockets": "",
         "accounts": "default_login_user=dovenull:x:103:105::/:/usr/sbin/nologin\n",
+        "pam": "",
         "logs": 'log_path=syslog\ninfo_log_path=\nrotates=/var/log/a.log "/var/log/b b.log"\n',
         "update": "known=yes\n",
     }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from mailhost.checks.benchmark.model import Entry, Outcome, Server, known, none_of, off
+from mailhost.checks.benchmark import pam
+from mailhost.checks.benchmark.model import Entry, Outcome, Passdb, Server, known, none_of, off
 
 TITLE = "Authentication"
 # They want passwords kept readable on the server, or none at all; all of them predate TLS.
 _WEAK = ("anonymous", "cram-md5", "digest-md5", "apop", "ntlm", "rpa", "skey", "otp")
 _LEAST_UID = 500
+_RULES = "See which file PAM reads for that service, and whether its auth rules end in pam_deny."
 _LOOK = "Look for root in the files that it stands for when people log in, or name a file without variables."
 
 
@@ -30,7 +32,21 @@ def _any_password(server: Server) -> Outcome:
         if "nopassword" in passdb.text or (passdb.driver == "static" and "password=" in passdb.text)
     ]
     bad += [f"nopassword in {path}" for path in server.hard.free_listed if any(passdb.reads(path) for passdb in asked)]
-    return none_of(bad, "every password is looked up", "a passdb lets in without looking the password up")
+    services = [name for passdb in asked if passdb.driver == "pam" for name in _pam_services(passdb, server)]
+    bad += [f"PAM's {name}: {rule}" for name in services if (rule := pam.lets_in(server.hard.pam, name))]
+    expected = "every password is looked up"
+    if not bad and (untold := [name for name in services if name not in server.hard.pam]):
+        why = f"PAM's rules for {', '.join(untold)} are not in /etc/pam.d"
+        return Outcome(None, expected, "not told", why, remedy=_RULES)
+    return none_of(bad, expected, "a passdb lets in without looking the password up")
+
+
+def _pam_services(passdb: Passdb, server: Server) -> tuple[str, ...]:
+    """The services of PAM that are asked; one that is not there is PAM's own ``other``."""
+    words = passdb.says("service_name").split() or [word for word in passdb.says("args").split() if "=" not in word]
+    name = words[-1] if words else "dovecot"
+    names = tuple(sorted(server.want.protocols)) if "%" in name or name == "*" else (name,)
+    return tuple(name if name in server.hard.pam else "other" for name in names)
 
 
 def _root(server: Server) -> Outcome:
@@ -153,9 +169,10 @@ ENTRIES = (
         severity="critical",
         why="whoever knows a name (or guesses one) reads that mail",
         measured="the effective passdb sections: nopassword, or one static password for all; nopassword in the files "
-        "that they name",
-        remedy="Take the section out, or give it `deny = yes` where it is a list of people to refuse.",
-        source="Dovecot manual, static password database and the field nopassword",
+        "that they name; PAM's rules, walked with a wrong password",
+        remedy="Take the section, the field or PAM's rule out; give the section `deny = yes` where it lists people to "
+        "refuse.",
+        source="Dovecot manual, static password database and the field nopassword; pam.conf(5)",
     ),
     Entry(
         "1.7",
