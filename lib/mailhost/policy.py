@@ -27,13 +27,48 @@ class Line(BaseModel):
     source: str = Field(min_length=1)
 
 
+class Limit(BaseModel):
+    """The least that is accepted, and who says so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    least: int = Field(ge=0)
+    source: str = Field(min_length=1)
+
+
+class Bits(Limit):
+    """The same for keys and groups of numbers, of which none has fewer for good."""
+
+    least: int = Field(ge=1024)
+
+
+class CurveBits(Limit):
+    """The same for curves."""
+
+    least: int = Field(ge=160)
+
+
+class Limits(BaseModel):
+    """What is told by a number.
+
+    dh_bits             the smallest Diffie-Hellman group without a name that is accepted
+    rsa_bits, ec_bits   the weakest keys that are accepted
+    days_left           a certificate with fewer days is a finding
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    dh_bits: Bits
+    rsa_bits: Bits
+    ec_bits: CurveBits
+    days_left: Limit
+
+
 class Policy(BaseModel):
     """The policy.
 
     versions, suites, groups, signatures   the first line that fits a name decides; without one it is insufficient
-    dh_bits             the smallest Diffie-Hellman group without a name that is accepted
-    rsa_bits, ec_bits   the weakest keys that are accepted
-    days_left           a certificate with fewer days is a finding
+    limits              each number has its own line
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -43,10 +78,27 @@ class Policy(BaseModel):
     suites: list[Line] = Field(min_length=1)
     groups: list[Line] = Field(min_length=1)
     signatures: list[Line] = Field(min_length=1)
-    dh_bits: int = Field(ge=1024)
-    rsa_bits: int = Field(ge=1024)
-    ec_bits: int = Field(ge=160)
-    days_left: int = Field(ge=0)
+    limits: Limits
+
+    @property
+    def dh_bits(self) -> int:
+        """The smallest Diffie-Hellman group without a name."""
+        return self.limits.dh_bits.least
+
+    @property
+    def rsa_bits(self) -> int:
+        """The weakest RSA key."""
+        return self.limits.rsa_bits.least
+
+    @property
+    def ec_bits(self) -> int:
+        """The smallest curve."""
+        return self.limits.ec_bits.least
+
+    @property
+    def days_left(self) -> int:
+        """The fewest days of validity."""
+        return self.limits.days_left.least
 
     def version(self, name: str) -> Level:
         """How good a protocol version is."""

@@ -67,8 +67,9 @@ def test_groups_versions_and_signatures():
     ("change", "told"),
     [
         ({"rsa_bit": 1}, "rsa_bit"),
-        ({"rsa_bits": "2048"}, "rsa_bits"),
-        ({"rsa_bits": 512}, "rsa_bits"),
+        ({"limits": {"rsa_bits": {"least": "2048", "source": "me"}}}, r"limits\.rsa_bits\.least"),
+        ({"limits": {"rsa_bits": {"least": 512, "source": "me"}}}, r"limits\.rsa_bits\.least"),
+        ({"limits": {"ec_bits": {"least": 256}}}, r"limits\.ec_bits\.source"),
         ({"suites": []}, "suites"),
         ({"groups": [{"names": ["x25519"], "level": "fine", "source": "me"}]}, r"groups\.0\.level"),
         ({"versions": [{"names": ["TLSv1.3"], "level": "good"}]}, r"versions\.0\.source"),
