@@ -4,8 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-# four at a time on two cores: live tests wait for servers most of the time
-PYTEST_ARGS ?= -n 4 --dist loadgroup
+# three at a time on two cores: live tests wait for servers most of the time
+PYTEST_ARGS ?= -n 3 --dist loadgroup
 BIN := .venv/bin
 VENV := .venv/.installed
 MAKEFLAGS += --no-print-directory
