@@ -38,6 +38,7 @@ def bare(lab_up: Up) -> lab.Server:
     return lab_up("debian12")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that asks for a server is a live test; a file's tests share its servers, so one process takes them."""
     for item in items:
