@@ -38,11 +38,8 @@ def bare(lab_up: Up) -> lab.Server:
     return lab_up("debian12")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for a server is a live test; a file's tests share its servers, so one process takes them."""
+    """A test that asks for a server is a live test."""
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
         if {"lab_up", "bare"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.live)

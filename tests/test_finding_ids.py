@@ -61,7 +61,7 @@ def _text(node: ast.AST) -> str:
 
 @pytest.fixture(scope="module")
 def table() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mutations", ROOT / "tests/live/test_mutations.py")
+    spec = importlib.util.spec_from_file_location("mutations", ROOT / "tests/live/mutations.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -86,8 +86,8 @@ def _mutations(reporter: pytest.TerminalReporter) -> list[str]:
 
 
 def _test(report: pytest.TestReport) -> str:
-    """File and function, without the case and without the group that xdist adds."""
-    return str(report.nodeid).partition("[")[0].partition("@")[0]
+    """File and function, without the case."""
+    return str(report.nodeid).partition("[")[0]
 
 
 def _contract(reporter: pytest.TerminalReporter) -> list[str]:

@@ -18,7 +18,9 @@ from runbook import lab
 from runbook.record import Record, listing
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(Path(__file__).parent))  # for theirs.py
+sys.path.append(str(Path(__file__).parent))  # for theirs.py and mutations.py
+
+from mutations import patients  # noqa: E402, F401  # a fixture
 
 # Whatever a temporary account leaves in these is no change of the server.
 _ACCOUNTS = "passwd shadow group gshadow subuid subgid"
