@@ -9,16 +9,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-# These let people in for what they are, and none of them looks at the password. Dovecot asks PAM as root.
+# These say yes without a look at the password: tried on Debian, whose Dovecot asks PAM as root.
 _NO_PASSWORD = (
-    "pam_access", "pam_listfile", "pam_localuser", "pam_nologin", "pam_permit", "pam_rhosts", "pam_rootok",
-    "pam_securetty", "pam_shells", "pam_succeed_if", "pam_time", "pam_usertype", "pam_wheel",
+    "pam_access", "pam_debug", "pam_echo", "pam_faillock", "pam_lastlog", "pam_listfile", "pam_localuser", "pam_permit",
+    "pam_rootok", "pam_securetty", "pam_shells", "pam_succeed_if", "pam_usertype", "pam_wheel",
 )  # fmt: skip
+_ALWAYS = ("pam_permit", "pam_rootok")
 # These have no say.
-_SILENT = (
-    "pam_cap", "pam_echo", "pam_env", "pam_faildelay", "pam_faillock", "pam_group", "pam_keyinit", "pam_mount",
-    "pam_tally2", "pam_warn",
-)  # fmt: skip
+_SILENT = ("pam_cap", "pam_env", "pam_faildelay", "pam_group", "pam_keyinit", "pam_nologin", "pam_tally2", "pam_warn")
 _CONTROLS = {
     "required": {"success": "ok", "ignore": "ignore", "default": "bad"},
     "requisite": {"success": "ok", "ignore": "ignore", "default": "die"},
@@ -40,8 +38,8 @@ class Rule:
     @property
     def results(self) -> tuple[str, ...]:
         """What the module may say to somebody whose password is wrong."""
-        if self.module in _NO_PASSWORD:
-            return ("success", "refused") if self.module not in ("pam_permit", "pam_rootok") else ("success",)
+        if self.module in _NO_PASSWORD and "authfail" not in self.text:
+            return ("success",) if self.module in _ALWAYS else ("success", "refused")
         return ("ignore",) if self.module in _SILENT else ("refused",)
 
 
@@ -81,7 +79,7 @@ def _walk(rules: tuple[Rule, ...], at: int, by: str | None) -> str:
             spoken = None
         elif action == "bad" or (action in ("ok", "done") and result == "refused"):
             spoken = ""
-        elif action != "ignore" and result == "success" and by is None:
+        elif action in ("ok", "done") and result == "success" and by is None:
             spoken = rule.text
         if action == "done" and spoken:
             return spoken
