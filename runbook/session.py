@@ -29,7 +29,7 @@ from mailhost.facts import clock, kept_certificate, packages, service, system
 from mailhost.facts.bans import Bans
 from mailhost.facts.dovecot import Dovecot
 from mailhost.families import Family, family_of
-from mailhost.finding import Finding
+from mailhost.finding import STATUS_ORDER, Finding
 from mailhost.probes import matrix, stories
 from mailhost.probes.dialogue import Dialogue
 from mailhost.query import Fact, Query, look
@@ -413,7 +413,8 @@ class Run:
             for known in records.listing(self.record.parent.parent, self.want.name)
             if known.path != self.record.resolve() and known.facts.get("state")
         ]
-        self.facts["state"] = dict(state)
+        state = {**state, "finding": _worst(self.findings)}
+        self.facts["state"] = state
         if not earlier:
             views.rows("Since the last record", [{"what": "there is no earlier record of this server"}])
             return
@@ -598,6 +599,12 @@ def _resume(run: Run) -> None:
 def _title(story: Callable[..., Any]) -> str:
     """The first line of a story's docstring is what a person is told."""
     return (story.__doc__ or story.__name__).strip().splitlines()[0].replace("`", "").removesuffix(".")
+
+
+def _worst(findings: Iterable[Finding]) -> dict[str, str]:
+    """The worst status of each finding, whatever its subjects are."""
+    ordered = sorted(findings, key=lambda finding: STATUS_ORDER[finding.status], reverse=True)
+    return {finding.id: finding.status for finding in ordered}
 
 
 def _brief(value: Any) -> str:

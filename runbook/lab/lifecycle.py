@@ -124,8 +124,9 @@ def clear(place: Place) -> list[str]:
         removed = sorted(_containers(place))
         podman.remove(*removed)
         network.remove(place)
-        for folder in (place.servers, place.names):
+        for folder in (place.servers, place.names, place.authority):
             shutil.rmtree(folder, ignore_errors=True)
+        (place.root / "next-address").unlink(missing_ok=True)
     prefix = place.container("")
     return [name.removeprefix(prefix) for name in removed if name != place.container("resolver")]
 

@@ -77,6 +77,12 @@ def test_an_idle_firewall_is_left_alone_and_what_it_would_close_is_told(
     assert known["status"] == "pass"
     assert "firewalld is installed, stopped and disabled" in known["actual"]
     assert server.run("systemctl is-active firewalld").out == "inactive\n"
+    # what came since is in the next audit's page
+    assert server.run("systemd-run -q systemd-socket-activate -l 2525 /bin/cat; useradd -m newcomer").rc == 0
+    audit = product.audit(server.name, "--json")
+    page = (Path(audit.json["record"]) / "06_audit.html").read_text()
+    assert ":2525" in page
+    assert "user: newcomer" in page
 
 
 def tls_of(server: lab.Server) -> dict[str, Any]:

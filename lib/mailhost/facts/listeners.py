@@ -55,6 +55,11 @@ class Listeners(Fact):
         return self.tool != "none"
 
     @property
+    def held(self) -> dict[str, str]:
+        """Each address and port, and the program that holds it."""
+        return {f"{row.proto} {row.address}:{row.port}": row.program or "?" for row in self.rows}
+
+    @property
     def mail(self) -> tuple[Listener, ...]:
         """The rows of 110, 143, 993 and 995."""
         return tuple(row for row in self.rows if row.proto.startswith("tcp") and row.port in PORTS.values())

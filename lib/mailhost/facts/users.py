@@ -77,6 +77,11 @@ class Users(Fact):
     nologin: tuple[str, ...] = ()
     pam_nologin: bool = False
 
+    @property
+    def homes(self) -> dict[str, str]:
+        """Each user who may get mail, and where the home is."""
+        return {row.name: row.home for row in self.rows}
+
 
 def _commands(sheet: Sheet, family: Family | None) -> dict[str, Command]:
     # Red Hat's /etc/pam.d/dovecot asks pam_nologin, Debian's does not
