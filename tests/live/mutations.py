@@ -271,7 +271,12 @@ ROWS = (
         UNLOCAL,
         systems=ALL,
     ),
-    Row("drop-in-as-written", 'echo "# mine" >>"$dropin"', "sed -i '$d' \"$dropin\"", systems=BOTH),
+    Row(
+        "drop-in-as-written",
+        'echo "# mine" >>"$dropin"',
+        f"sed -i '$d' \"$dropin\"; {RESTART}",  # a file that is newer than the process asks for a restart
+        systems=ALL,
+    ),
     Row("trusted-networks", local(f"login_trusted_networks = {LAB}"), UNLOCAL, also=LET_IN),
     Row(
         "trusted-networks",
