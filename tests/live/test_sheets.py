@@ -55,7 +55,7 @@ def test_the_default_firewall_on_named_addresses_with_tls_13_alone(lab_up: Calla
 def test_rules_of_the_owners_own_are_left_alone_and_proven_from_outside(
     lab_up: Callable[..., lab.Server], product: Any, looks: Any
 ):
-    server = lab_up("debian12", variant="bare")
+    server = lab_up("debian11", variant="bare")
     ran = server.run(RULES)
     assert ran.rc == 0, ran
     before = looks(server).say("iptables -S; ip6tables -S")
