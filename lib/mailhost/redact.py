@@ -19,6 +19,13 @@ _PRIVATE_KEY = re.compile(
 )
 # crypt(3) hashes, as in /etc/shadow or an overlooked passwd-file
 _CRYPT = re.compile(r"\$(?:1|2[aby]|5|6|y|7|gy)\$[./A-Za-z0-9$=,]{8,}")
+# Settings of the owner's that hold a password, as doveconf prints them: 2.2.10 hides none of them. Words that stand
+# for a value (#hidden..., %u, a file behind "<") tell nothing.
+_SETTING = re.compile(
+    r"^([^\S\n]*(?:[a-z0-9_]*_)?(?:password|secret|nonce|api_key) = )(?![#%<*])\S[^\n]*", re.MULTILINE
+)
+_ARGS = re.compile(r"^[^\S\n]*args = [^\n]*", re.MULTILINE)
+_IN_ARGS = re.compile(r"\b(password|pass|secret)=(?![#%*])\S+")
 
 _secrets: set[str] = set()
 _lock = threading.Lock()
@@ -37,12 +44,14 @@ def register(secret: str, *, login: str = "") -> None:
 
 
 def redact(text: str) -> str:
-    """The text with every registered secret, private key and password hash masked."""
+    """The text with every registered secret, private key, password hash and password in a setting masked."""
     with _lock:
         shapes = sorted(_secrets, key=len, reverse=True)
     for shape in shapes:
         text = text.replace(shape, MASK)
     text = _PRIVATE_KEY.sub(f"[private key {MASK}]", text)
+    text = _SETTING.sub(rf"\g<1>{MASK}", text)
+    text = _ARGS.sub(lambda line: _IN_ARGS.sub(rf"\g<1>={MASK}", line[0]), text)
     return _CRYPT.sub(MASK, text)
 
 

@@ -47,3 +47,26 @@ def test_masking_twice_is_masking_once(text):
 @pytest.mark.parametrize(("text", "held"), [("all is well", False), (KEY, True)])
 def test_the_last_scan_says_whether_a_text_holds_a_secret(text, held):
     assert redact.holds_secret(text) is held
+
+
+def test_a_password_in_the_owners_settings_is_masked_as_doveconf_prints_it() -> None:
+    told = """\
+doveadm_password = top secret
+  args = user=nobody password=topsecret uid=8
+ssl_key_password = "topsecret"
+  password = topsecret
+auth_verbose_passwords = no
+imapc_password = # hidden, use -P to show it
+passdb {
+  args = nopassword=y
+  driver = static
+}
+pop3c_password =
+protocols = imap pop3
+"""
+    masked = redact.redact(told)
+    assert "secret" not in masked
+    assert "args = user=nobody password=*** uid=8\n" in masked
+    kept = ("auth_verbose_passwords = no", "# hidden, use -P to show it", "nopassword=y", "pop3c_password =\nprotocols")
+    assert [text for text in kept if text not in masked] == []
+    assert not redact.holds_secret(masked)

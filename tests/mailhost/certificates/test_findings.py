@@ -13,7 +13,7 @@ from mailhost import given
 from mailhost.checks import certificate as checks
 from mailhost.checks import tls as tls_checks
 from mailhost.finding import Finding
-from mailhost.policy import Level, Line, shipped
+from mailhost.policy import Level, Limit, Line, shipped
 from mailhost.probes.certificate import decode
 from mailhost.probes.target import Target
 from mailhost.probes.tls import TlsSeen
@@ -199,7 +199,8 @@ def test_the_policy_judges_signatures_and_dates_as_it_does_where_they_are_served
     blocking: bool,  # noqa: FBT001  # a table
 ):
     line = Line(names=["*"], level=level, source="a test")
-    policy = shipped().model_copy(update={"signatures": [line], "days_left": 100})
+    limits = shipped().limits.model_copy(update={"days_left": Limit(least=100, source="a test")})
+    policy = shipped().model_copy(update={"signatures": [line], "limits": limits})
     read = given.read(files.sheet().tls)
     found = {f.id: f for f in checks.certificate(read, files.sheet(), now, policy) if f.subject == "mail.example.test"}
     assert (found["certificate-strength"].severity, found["certificate-strength"].blocking) == (severity, blocking)
