@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from mailhost.probes import stories
 from mailhost.probes.dialogue import MECHANISMS, Dialogue, Mechanism, Story
-from mailhost.probes.parallel import parallel
+from mailhost.probes.parallel import after_the_first, parallel
 from mailhost.probes.starttls import went_on
 from mailhost.probes.stories import Login
 from mailhost.probes.target import Target
@@ -50,7 +50,7 @@ class Cell:
 
 def matrix(targets: Sequence[Target], login: Login, expired: Login | None, budget: Budget) -> list[Dialogue]:
     """Log in by every way in: with the right password, in clear text, and (as the budget allows) as nobody may."""
-    right = parallel(
+    right = after_the_first(
         [(stories.enter, (target, login, mechanism)) for target in targets for mechanism in MECHANISMS[target.protocol]]
     )
     refused = refuse([target for target in targets if not target.implicit_tls], login, budget)

@@ -16,7 +16,7 @@ from mailhost.probes import starttls as crossing
 from mailhost.probes import tls as handshakes
 from mailhost.probes.dialogue import MECHANISMS, Dialogue, Mechanism, Story
 from mailhost.probes.offers import Ciphers, Versions
-from mailhost.probes.parallel import parallel
+from mailhost.probes.parallel import after_the_first, parallel
 from mailhost.probes.reach import Reach
 from mailhost.probes.target import Target
 from mailhost.probes.tls import TlsSeen
@@ -90,7 +90,7 @@ def leaves(seen: Iterable[TlsSeen]) -> tuple[str, ...]:
 
 def login(targets: Sequence[Target], login: Login) -> list[Dialogue]:
     """Log in with the right password, and open the mailbox: over TLS, or in clear through SSH's loopback."""
-    return parallel([(enter, (target, login)) for target in targets])
+    return after_the_first([(enter, (target, login)) for target in targets])
 
 
 def enter(target: Target, login: Login, mechanism: Mechanism | None = None, story: Story = "login") -> Dialogue:
