@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from mailhost import prompt
+from runbook.kernel import Forked
 from runbook.record.folder import scrub, write
 from runbook.spared import costly_imports
 
@@ -26,8 +25,10 @@ with costly_imports():
     import nbformat
     import papermill
     import papermill.engines
+    from jupyter_client.connect import KernelConnectionInfo
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
+    from jupyter_client.provisioning.local_provisioner import LocalProvisioner
     from jupyter_core.utils import run_sync
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from papermill.clientwrap import PapermillNotebookClient
@@ -75,18 +76,16 @@ def execute(
     *,
     on_cell: Callable[[Cell], None] | None = None,
     timeout: int | None = None,
-    more: bool = False,
 ) -> Executed:
     """Execute a notebook into ``output`` and say how it ended; only a defect of ours raises.
 
     ``timeout`` is for one cell, in seconds. After KeyboardInterrupt the cell is interrupted, the output is written
-    and the status is ``interrupted``. Where ``more`` notebooks follow, the next one's kernel gets ready meanwhile;
-    `release` ends one that nobody came for.
+    and the status is ``interrupted``.
     """
     started = time.monotonic()
     state = _State(on_cell or (lambda _: None), output)
     try:
-        with _kernel(more=more) as kernel:
+        with closing(_Kernel()) as kernel:
             papermill.execute_notebook(
                 str(notebook),
                 None,  # our engine writes the file itself: whole, redacted, 0600
@@ -126,10 +125,12 @@ class _Kernel:
             ip=str(sockets / "k"),
             connection_file=str(sockets / "kernel.json"),
         )
-        with self.log_file.open("wb") as log, prompt.handed_on() as stdin:
-            run_sync(self.manager.start_kernel)(extra_arguments=_READY, stdin=stdin, stdout=log, stderr=log)
+        self.manager.provisioner = _Provisioner(
+            kernel_id=sockets.name, kernel_spec=self.manager.kernel_spec, parent=self.manager
+        )
+        run_sync(self.manager.start_kernel)(log=self.log_file)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End it, if it has not ended, and remove its folder."""
         if self.manager.has_kernel:
             run_sync(self.manager.shutdown_kernel)(now=True)
@@ -137,32 +138,22 @@ class _Kernel:
         self._folder.cleanup()
 
 
-# What was typed is taken over; and what takes longest to import is there when the first cell asks for it.
-_FIRST = ("__import__('mailhost.prompt').prompt.take()", "__import__('runbook.session')", "__import__('pandas')")
-# No history in anybody's home.
-_READY = ["--HistoryManager.hist_file=:memory:", f"--IPKernelApp.exec_lines={', '.join(_FIRST)}"]
-_waiting: list[_Kernel] = []  # the kernel of the notebook that comes next
+class _Manager(AsyncKernelManager):
+    """Starts kernels of ours, whatever kernelspecs are installed."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(argv=["-f", "{connection_file}"], display_name="Python 3", language="python")
 
 
-@contextmanager
-def _kernel(*, more: bool) -> Iterator[_Kernel]:
-    """The kernel that waits, or a new one; with ``more`` another one waits from now on."""
-    kernel = _waiting.pop() if _waiting else _Kernel()
-    try:
-        if not run_sync(kernel.manager.is_alive)():
-            kernel.end()
-            kernel = _Kernel()
-        if more:
-            _waiting.append(_Kernel())
-        yield kernel
-    finally:
-        kernel.end()
+class _Provisioner(LocalProvisioner):
+    """Has a kernel forked instead of started anew."""
 
-
-def release() -> None:
-    """End the kernel that waits for a notebook that does not come."""
-    while _waiting:
-        _waiting.pop().end()
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        kernel = Forked(cmd, kwargs["env"], kwargs["log"])
+        self.process = kernel  # type: ignore[assignment]  # it has what is asked of a Popen
+        self.pid = self.pgid = kernel.pid
+        return self.connection_info
 
 
 @dataclass
@@ -183,18 +174,6 @@ class _State:
         cell.metadata.papermill["exception"] = True
         if status != "error":
             cell.metadata["runbook"] = {"ended": status}
-
-
-class _Manager(AsyncKernelManager):
-    """A kernel of this very interpreter, whatever kernelspec of that name is installed."""
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            display_name="Python 3",
-            language="python",
-        )
 
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has no types

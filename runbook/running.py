@@ -14,6 +14,7 @@ from mailhost import prompt
 from mailhost.redact import redact
 from mailhost.sheet import Sheet, secret
 from mailhost.transcript import now
+from runbook import kernel
 from runbook import record as records
 from runbook.record.folder import read_json, write
 from runbook.record.sections import path_of
@@ -109,6 +110,7 @@ def run(order: Order, record: Path, watcher: Watcher) -> str:
     when the record cannot be closed.
     """
     reason = ""
+    kernel.make_ready()
     with stoppable():
         try:
             for section in order.sections:
@@ -124,7 +126,6 @@ def run(order: Order, record: Path, watcher: Watcher) -> str:
             pass  # between two sections: the ones that are missing now make the record's verdict "interrupted"
         watcher.closing()
         with deaf():
-            _release()
             return records.close(record)
 
 
@@ -172,18 +173,11 @@ def _execute(order: Order, section: Section, record: Path, watcher: Watcher) -> 
             record / f"{section.name}.ipynb",
             order.parameters(record),
             on_cell=lambda cell: watcher.step(section, cell),
-            more=section is not order.sections[-1],
         )
     except Exception as error:  # noqa: BLE001  # the record is closed whatever our own defect is
         write(record / TRACEBACK, redact(traceback.format_exc()))
         told = f"{redact(str(error)) or 'no message'} (a defect of the runbook; see {TRACEBACK} in the record)"
         return engine.Executed("error", 0.0, told, type(error).__name__)
-
-
-def _release() -> None:
-    from runbook import engine
-
-    engine.release()
 
 
 def _told(section: Section, executed: Executed) -> str:

@@ -31,7 +31,7 @@ ONLY_IN = {
     "papermill": ("runbook/engine.py",),
     "nbclient": ("runbook/engine.py",),
     "IPython": ("runbook/tables.py",),
-    "pandas": ("runbook/tables.py",),
+    "pandas": ("runbook/tables.py", "runbook/forking.py"),
 }
 
 

@@ -1,17 +1,14 @@
 """Secrets that a person types: at the terminal before a run begins, or in front of the notebook; kept nowhere.
 
-The kernels of a run have no terminal. So the command asks ahead, and each kernel gets what was typed through its
-standard input, a pipe: it stands in no file, no command line and no environment.
+The kernels of a run have no terminal. So the command asks ahead, and each kernel gets what was typed through the
+pipe that starts it: it stands in no file, no command line and no environment.
 """
 
 from __future__ import annotations
 
 import getpass
-import json
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import MethodType
 
 from mailhost.errors import SheetError
@@ -32,24 +29,16 @@ def ask_ahead(what: str) -> None:
     _ahead[what] = ask(what)
 
 
-@contextmanager
-def handed_on() -> Iterator[int]:
-    """What was typed ahead, as the standard input of a process that calls `take`: a file descriptor."""
-    reading, writing = os.pipe()
-    try:
-        with os.fdopen(writing, "w", encoding="utf-8") as pipe:
-            json.dump(_ahead, pipe)
-        yield reading
-    finally:
-        os.close(reading)
+def typed() -> dict[str, str]:
+    """What was typed ahead, to be handed on to a process that calls `take`."""
+    return dict(_ahead)
 
 
-def take() -> None:
-    """Take what was handed on to this process, before anything else reads its standard input."""
-    with open(0, encoding="utf-8", closefd=False) as stdin:
-        _ahead.update(json.load(stdin))
-    for typed in _ahead.values():
-        register(typed)
+def take(typed: Mapping[str, str]) -> None:
+    """Take what was handed on to this process."""
+    _ahead.update(typed)
+    for secret in typed.values():
+        register(secret)
 
 
 def _asked(what: str) -> str:

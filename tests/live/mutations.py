@@ -910,7 +910,7 @@ def patients(
             server = configured(system)
             made[system] = Patient(server, tmp_path_factory.mktemp(system))
             made[system].say(f"useradd -m -s /bin/sh {USER}")
-            ran = server.run("chpasswd", stdin=f"{USER}:{PASSWORD}\n")
+            ran = server.run("chpasswd -c SHA512 -s 1000", stdin=f"{USER}:{PASSWORD}\n")
             assert ran.rc == 0, ran
             made[system].say(
                 'mkdir /root/kept; cp -a "$crt" "$key" "$dropin" /root/kept; '

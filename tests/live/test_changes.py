@@ -465,6 +465,7 @@ def test_a_temporary_account_reads_mail_and_has_no_ssh(site: Site):
     account = made(site)
     control = "useradd -m -s /bin/sh control && echo control:a-right-password | chpasswd"
     assert account.password not in site.say(f"{control}; cat /run/systemd/system/*rbk* /run/dovecot-runbook/*rbk*")
+    assert f"{account.name}:$6$rounds=1000$" in site.say("cat /etc/shadow"), "a hash that takes no time at each login"
     login = f"imaps://127.0.0.1/ --insecure --user '{account.name}:{account.password}'"
     site.say(f"apt-get -q -y install curl >/dev/null; curl -sS {login} | grep INBOX")
     assert ssh_lets_in(site, "control", "a-right-password"), "sshd takes passwords at all"

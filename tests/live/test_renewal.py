@@ -94,7 +94,7 @@ def site(
     request: pytest.FixtureRequest, product: Any, configured: Callable[[str], lab.Server], looks: Callable[..., Any]
 ) -> Iterator[Site]:
     server = configured(request.param)
-    ran = server.run("useradd -m -s /bin/sh berta && chpasswd", stdin=f"berta:{PASSWORD}\n")
+    ran = server.run("useradd -m -s /bin/sh berta && chpasswd -c SHA512 -s 1000", stdin=f"berta:{PASSWORD}\n")
     assert ran.rc == 0, ran
     trust = ssl.create_default_context(cafile=str(server.ca))
     trust.check_hostname = False  # it goes by its address

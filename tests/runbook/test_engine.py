@@ -6,8 +6,11 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,29 +123,69 @@ def test_a_prepared_copy_has_the_parameters_and_has_not_run(project: Any, out: P
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
 
 
-def test_the_kernel_of_the_next_notebook_waits_and_none_is_left(project: Any, out: Path) -> None:
-    source = "import os, sys; print(os.getpid(), 'runbook.session' in sys.modules)"
+def test_a_kernel_has_loaded_what_every_notebook_imports_and_is_its_own(project: Any, out: Path) -> None:
+    source = """
+        import os, sys
+        print(os.getpid(), "pandas" in sys.modules and "runbook.session" in sys.modules, "mine" in globals())
+        mine = os.environ["MINE"] = "here"
+        print(os.getppid(), os.getsid(0) == os.getpid(), os.read(0, 1))
+    """
     notebook = project.notebook("n", source)
-    pids = []
-    for more in (True, True, False):
-        engine.execute(notebook, out, {}, more=more)
-        pid, loaded = texts(out).split()
-        pids.append(int(pid))
-        assert loaded == "True"
-        assert len(engine._waiting) == more
-    assert len(set(pids)) == 3
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    told = []
+    for _ in range(2):
+        engine.execute(notebook, out, {})
+        told.append(texts(out).split())
+    assert told[0][0] != told[1][0]
+    assert told[0][1:] == told[1][1:]
+    assert told[0][1:3] == ["True", "False"]
+    assert told[0][4:] == ["True", "b''"]
+    assert "MINE" not in os.environ
 
 
-def test_a_kernel_that_nobody_comes_for_is_ended_and_one_that_died_is_replaced(project: Any, out: Path) -> None:
-    notebook = project.notebook("n", "print('here')")
-    engine.execute(notebook, out, {}, more=True)
-    (kernel,) = engine._waiting
-    os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, kernel.manager.provisioner.pid, os.WEXITED | os.WNOWAIT)
-    assert engine.execute(notebook, out, {}, more=True).status == "completed"
-    (kernel,) = engine._waiting
-    pid, folder = kernel.manager.provisioner.pid, kernel.log_file.parent
-    engine.release()
-    assert not Path(f"/proc/{pid}").exists()
-    assert not folder.exists()
+def test_a_kernel_sees_the_environment_as_it_is_by_now(
+    project: Any, out: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    notebook = project.notebook("n", "import os; print(os.environ.get('MINE'), os.getcwd())")
+    engine.execute(notebook, out, {})
+    assert texts(out).split() == ["None", str(Path.cwd())]
+    monkeypatch.setenv("MINE", "here")
+    monkeypatch.chdir(tmp_path)
+    engine.execute(notebook, out, {})
+    assert texts(out).split() == ["here", str(tmp_path)]
+
+
+def test_where_the_process_that_forks_was_killed_there_is_another_one(project: Any, out: Path) -> None:
+    notebook = project.notebook("n", "import os; print(os.getppid())")
+    engine.execute(notebook, out, {})
+    first = int(texts(out))
+    os.kill(first, signal.SIGKILL)
+    assert engine.execute(notebook, out, {}).status == "completed"
+    assert int(texts(out)) != first
+
+
+def test_a_command_that_is_killed_leaves_no_kernel_behind(project: Any, out: Path, tmp_path: Path) -> None:
+    told = tmp_path / "pids"
+    source = f"""
+        import os, time
+        with open({str(told)!r}, "w") as file: print(os.getpid(), os.getppid(), file=file)
+        time.sleep(60)
+    """
+    notebook = project.notebook("n", source)
+    script = (
+        "import sys; from pathlib import Path; from runbook import engine; "
+        "engine.execute(Path(sys.argv[1]), Path(sys.argv[2]), {})"
+    )
+    command = subprocess.Popen([sys.executable, "-c", script, str(notebook), str(out)])
+    until(told.exists)
+    until(lambda: len(told.read_text().split()) == 2)
+    command.kill()
+    command.wait()
+    for pid in told.read_text().split():
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
+
+
+def until(true: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
