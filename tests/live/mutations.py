@@ -245,6 +245,7 @@ ROWS = (
         "dpkg --force-depends --remove dovecot-pop3d >/dev/null 2>&1 || :",
         f"apt-get -q -y install dovecot-pop3d >/dev/null 2>&1; {RESTART}",
         also=(
+            "configuration-path",
             "configuration-valid",
             "settings-effective",
             "drop-in-as-written",
@@ -262,7 +263,7 @@ ROWS = (
         "configuration-valid",
         f"echo 'no_such_setting = yes' >{LOCAL}",
         f"rm {LOCAL}",
-        also=("settings-effective", "trusted-networks", "log-errors", *HARDENED),
+        also=("configuration-path", "settings-effective", "trusted-networks", "log-errors", *HARDENED),
         systems=BOTH,
     ),
     Row(
@@ -302,6 +303,14 @@ ROWS = (
         f"{RESTART}",
         f'cp -p /root/kept/99-dovecot-runbook.conf "$dropin"; rm /etc/dovecot/10-auth.conf; {RESTART}',
         also=NOT_OURS,
+    ),
+    Row(
+        "configuration-path",
+        # a stand-in for one that was built by hand
+        'printf \'#!/bin/sh\n/usr/bin/doveconf "$@" | sed "1s|/etc/|/usr/local/etc/|"\n\' '
+        ">/usr/local/sbin/doveconf; chmod 0755 /usr/local/sbin/doveconf",
+        "rm /usr/local/sbin/doveconf",
+        judge=PREFLIGHT,
     ),
     Row(
         "other-instance",

@@ -12,32 +12,45 @@ import pytest
 from runbook import lab
 
 # The guide, step by step: its edits in conf.d, the chain in ssl_ca, its wrong path; and an owner's own files.
-GUIDE = """\
-set -e
-DEBIAN_FRONTEND=noninteractive apt-get -q -y install dovecot-core dovecot-imapd dovecot-pop3d >/dev/null
+DEBIAN = "DEBIAN_FRONTEND=noninteractive apt-get -q -y install dovecot-core dovecot-imapd dovecot-pop3d >/dev/null"
+RED_HAT = "dnf -q -y install dovecot >/dev/null"
+EDITS = """\
 cd /etc/dovecot
-sed -i 's|^ssl = .*|ssl = required|; s|^ssl_cert = .*|ssl_cert = </etc/ssl/certs/own.crt|' conf.d/10-ssl.conf
-sed -i 's|^ssl_key = .*|ssl_key = </etc/ssl/private/own.key|' conf.d/10-ssl.conf
-echo 'ssl_ca = </etc/ssl/certs/own-bundle.pem' >>conf.d/10-ssl.conf
-sed -i 's|^mail_location = .*|mail_location = maildir:~/Maildir|' conf.d/10-mail.conf
+sed -i 's|^ssl = .*|ssl = required|; s|^ssl_cert = .*|ssl_cert = </etc/own/leaf.pem|' conf.d/10-ssl.conf
+sed -i 's|^ssl_key = .*|ssl_key = </etc/own/key.pem|' conf.d/10-ssl.conf
+echo 'ssl_ca = </etc/own/chain.pem' >>conf.d/10-ssl.conf
+sed -i 's|^#*mail_location = .*|mail_location = maildir:~/Maildir|' conf.d/10-mail.conf
+printf '# of the owner\\npop3_uidl_format = %%g\\n' >conf.d/20-mine.conf
+"""
+# The same in the words of 2.4, in which the guide's own would not start.
+EDITS_24 = """\
+cd /etc/dovecot
+sed -i 's|^ssl = .*|ssl = required|; s|^ssl_server_cert_file = .*|ssl_server_cert_file = /etc/own/leaf.pem|' \
+    conf.d/10-ssl.conf
+sed -i 's|^ssl_server_key_file = .*|ssl_server_key_file = /etc/own/key.pem|' conf.d/10-ssl.conf
+echo 'ssl_server_ca_file = /etc/own/chain.pem' >>conf.d/10-ssl.conf
+sed -i 's|^mail_driver = .*|mail_driver = maildir|; s|^mail_path = .*|mail_path = ~/Maildir|' conf.d/10-mail.conf
+printf '# of the owner\\npop3_uidl_format = %%{guid}\\n' >conf.d/20-mine.conf
+"""
+OWN = """\
 echo 'disable_plaintext_auth = yes' >10-auth.conf
 echo 'imap_idle_notify_interval = 3 mins' >local.conf
-printf '# of the owner\\npop3_uidl_format = %%g\\n' >conf.d/20-mine.conf
 useradd -m berta
 printf 'From x\\nSubject: old\\n\\nold mail\\n' >/var/mail/berta && chown berta /var/mail/berta
+systemctl restart dovecot
 """
+SYSTEMS = {"debian12": (DEBIAN, EDITS), "debian13": (DEBIAN, EDITS_24), "el": (RED_HAT, EDITS)}
 
 
-@pytest.fixture(scope="module")
-def seen(lab_up: Callable[..., lab.Server], product: Any, looks: Any) -> dict[str, Any]:
-    server = lab_up("debian12")
-    tls = server.folder / "tls"
-    for name, path in (("leaf", "certs/own.crt"), ("key", "private/own.key"), ("chain", "certs/own-bundle.pem")):
-        text = (tls / f"{name}.pem").read_text()
-        assert server.run(f"umask 077; mkdir -p /etc/ssl/private; cat >/etc/ssl/{path}", stdin=text).rc == 0
-    ran = server.run(GUIDE)
+@pytest.fixture(scope="module", params=SYSTEMS)
+def seen(request: pytest.FixtureRequest, lab_up: Callable[..., lab.Server], product: Any, looks: Any) -> dict[str, Any]:
+    server = lab_up(request.param)
+    for name in ("leaf", "key", "chain"):
+        text = (server.folder / "tls" / f"{name}.pem").read_text()
+        ran = server.run(f"umask 077; mkdir -p /etc/own; cat >/etc/own/{name}.pem", stdin=text)
+        assert ran.rc == 0, ran
+    ran = server.run("\n".join(("set -e", *SYSTEMS[request.param], OWN)))
     assert ran.rc == 0, ran
-    assert server.run("systemctl restart dovecot").rc == 0
     look = looks(server)
     told = {"server": server, "chain before": chain(server), "files before": owners(look)}
     told["plan"] = product.run(server.name, "--json")
@@ -52,7 +65,7 @@ def owners(look: Any) -> str:
     """Every file that is not ours, by digest and time."""
     return str(
         look.say(
-            "find /etc/dovecot /etc/ssl/certs/own* /etc/ssl/private/own.key /var/mail/berta -type f "
+            "find /etc/dovecot /etc/own /var/mail/berta -type f "
             "! -name 99-dovecot-runbook.conf -printf '%p %m %u %T@ ' -exec sha256sum {} + | sort"
         )
     )

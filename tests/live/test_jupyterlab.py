@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import websocket
 
-from runbook import lab
+from runbook import lab, sections
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -243,38 +243,37 @@ def test_start_here_lists_the_servers(server: lab.Server, browser: Browser, tmp_
 
 
 def test_stepping_through_a_record(server: lab.Server, browser: Browser, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "runbook",
-        "open",
-        server.name,
-        "--no-browser",
-        "--records",
-        str(tmp_path / "records"),
-    ]
+    """Every section by Run All, in plan mode and, after the mode was typed over, in apply mode."""
+    records = ["--records", str(tmp_path / "records")]
+    command = [sys.executable, "-m", "runbook", "open", server.name, "--no-browser", *records]
+    names = [section.name for section in sections.pick(ROOT)]
     with jupyter(command, tmp_path) as (address, said):
         record = Path(re.findall(r"^record +(\S+)$", said(), re.MULTILINE)[0])
-        browser.open(address.replace("/lab?", "/lab/tree/01_preflight.ipynb?"))
-        run_all(browser)
-        assert "as-wanted" in verdict_of(browser, "planned").lower()
-        assert server.hostname in browser.ask("document.body.innerText")
-        browser.picture("plan")
-        browser.replace_word("mode =", "plan", "apply")
-        run_all(browser)
-        assert "as-wanted" in verdict_of(browser, "made").lower()
-        browser.picture("apply")
-        browser.click(
-            "document.querySelector('.jp-NotebookPanel .jp-ToolbarButtonComponent[data-command=\"docmanager:save\"]')"
-        )
-        _until(lambda: "changes made" in (record / "01_preflight.ipynb").read_text())
+        for name in names:
+            browser.open(address.replace("/lab?", f"/lab/tree/{name}.ipynb?reset&"))  # the tabs before it are closed
+            run_all(browser)
+            assert "as-wanted" in verdict_of(browser, "planned").lower(), name
+            browser.picture(f"{name}-plan")
+            if name == names[0]:
+                assert server.hostname in browser.ask("document.body.innerText")
+            browser.replace_word("mode =", "plan", "apply")
+            run_all(browser)
+            assert "as-wanted" in verdict_of(browser, "made").lower(), name
+            browser.picture(f"{name}-apply")
+            browser.click(
+                "document.querySelector('.jp-NotebookPanel "
+                '.jp-ToolbarButtonComponent[data-command="docmanager:save"]\')'
+            )
+            _until(lambda name=name: "changes made" in (record / f"{name}.ipynb").read_text())
+            if name == names[0]:
+                assert server.run("command -v dovecot").rc != 0, "preflight changes nothing"
     for words in (["close", str(record)], ["verify", str(record)]):
         done = subprocess.run(
             [sys.executable, "-m", "runbook", *words], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
     manifest = json.loads((record / "manifest.json").read_text())
-    assert [section["verdict"] for section in manifest["sections"] if section["name"] == "01_preflight"] == [
-        "as-wanted"
+    assert [(section["name"], section["verdict"]) for section in manifest["sections"]] == [
+        (name, "as-wanted") for name in names
     ]
-    assert server.run("command -v dovecot").rc != 0, "preflight changes nothing"
+    assert server.run("doveconf -h ssl").out.strip() == "required"

@@ -55,27 +55,55 @@ def papermill(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
 
 
 @pytest.fixture(scope="module")
-def server(lab_up: Callable[..., lab.Server]) -> Iterator[lab.Server]:
-    made = lab_up("debian12")
-    yield made
-    # a notebook by itself keeps its record where everybody's records are
-    shutil.rmtree(ROOT / "records" / made.name, ignore_errors=True)
+def servers(lab_up: Callable[..., lab.Server]) -> Iterator[Callable[[str], lab.Server]]:
+    made: dict[str, lab.Server] = {}
+
+    def get(system: str) -> lab.Server:
+        if system not in made:
+            made[system] = lab_up(system)
+        return made[system]
+
+    yield get
+    for server in made.values():  # a notebook by itself keeps its record where everybody's records are
+        shutil.rmtree(ROOT / "records" / server.name, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def applied(server: lab.Server, papermill: Callable[..., Ran]) -> dict[str, Ran]:
-    """Each section, applied by itself in its order."""
-    return {name: papermill(name, "-f", str(server.sheet), "-p", "mode", "apply") for name in SECTIONS}
+def server(servers: Callable[[str], lab.Server]) -> lab.Server:
+    return servers("debian12")
+
+
+@pytest.fixture(scope="module")
+def all_applied(servers: Callable[[str], lab.Server], papermill: Callable[..., Ran]) -> Callable[[str], dict[str, Ran]]:
+    """Each section, applied by itself in its order, on a server of that system."""
+    made: dict[str, dict[str, Ran]] = {}
+
+    def get(system: str) -> dict[str, Ran]:
+        if system not in made:
+            words = ("-f", str(servers(system).sheet), "-p", "mode", "apply")
+            made[system] = {name: papermill(name, *words) for name in SECTIONS}
+        return made[system]
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def applied(all_applied: Callable[[str], dict[str, Ran]]) -> dict[str, Ran]:
+    return all_applied("debian12")
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_each_section_is_as_wanted(applied: dict[str, Ran], section: str):
-    ran = applied[section]
+@pytest.mark.parametrize("system", ["debian12", "el"])
+def test_each_section_is_as_wanted(
+    all_applied: Callable[[str], dict[str, Ran]], servers: Callable[[str], lab.Server], system: str, section: str
+):
+    ran = all_applied(system)[section]
     assert ran.rc == 0, ran.text
     known = records.load(ran.record)
     assert (known.verdict, known.state) == ("as-wanted", "closed")
     assert [one.name for one in known.sections] == [section]
     assert known.run["mode"] == "apply"
+    assert servers(system).run("doveconf -h ssl").out.strip() == "required"
 
 
 def test_applied_again_nothing_changes(applied: dict[str, Ran], server: lab.Server, papermill: Callable[..., Ran]):

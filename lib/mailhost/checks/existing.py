@@ -15,6 +15,7 @@ from mailhost.facts.packages import Packages
 from mailhost.facts.system import System
 from mailhost.families import Family
 from mailhost.finding import Finding
+from mailhost.parse import doveconf
 from mailhost.sheet import Sheet
 
 _CLIENT_CA = ("ssl_ca", "ssl_server_ca_file")
@@ -31,6 +32,7 @@ def existing(found: Dovecot, system: System, want: Sheet, family: Family, *, aud
     later = [] if audit else overridden_later(found, system, want, family)
     return [
         *later,
+        configuration_path(found),
         guide_chain_in_ssl_ca(found, audit=audit),
         guide_auth_file_path(found, audit=audit),
         other_instance(found),
@@ -125,6 +127,26 @@ def guide_auth_file_path(found: Dovecot, *, audit: bool = False) -> Finding:
         "has no effect, a refusal of logins in clear for instance.",
         f"move what you need to {CONFIG}/conf.d/99-local.conf (or into the sheet) and remove the file.",
         audit=audit,
+    )
+
+
+def configuration_path(found: Dovecot) -> Finding:
+    """``configuration-path``: the Dovecot that is found reads the configuration that is looked at, and changed."""
+    finding = ("configuration-path", "Dovecot reads the configuration under /etc/dovecot")
+    path = doveconf.config_path(found.config)
+    if path is None:
+        return skipped(*finding, "doveconf does not tell which file it reads while that is not accepted", fact=found)
+    return judged(
+        path == f"{CONFIG}/dovecot.conf",
+        *finding,
+        found,
+        expected=f"{CONFIG}/dovecot.conf",
+        actual=path,
+        message=f"`doveconf` reads {path}, so this Dovecot was built by hand or is not the distribution's: a drop-in "
+        f"under {CONFIG} would change nothing of what it does, and its files have not been looked at.",
+        remedy="remove that Dovecot, or take its folder out of PATH where the distribution's is the one that serves; "
+        "or keep it, and do by hand what the plan shows.",
+        severity="high",
     )
 
 

@@ -117,6 +117,21 @@ def test_an_upgrade_into_another_dialect_is_told(offered: str | None, drop_in: s
     assert status != "fail" or "would not start under 2.4" in judged.message
 
 
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ("# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf\n", "pass"),
+        ("# 2.4.1-4 (7d8c0e5759): /etc/dovecot/dovecot.conf\n", "pass"),
+        ("# 2.4.1 (7d8c0e5759): /usr/local/etc/dovecot/dovecot.conf\n", "fail"),
+        ("", "skip"),
+    ],
+)
+def test_a_dovecot_that_was_built_by_hand_reads_another_file(told: str, status: str):
+    judged = existing.configuration_path(dovecot(config=told))
+    assert judged.status == status
+    assert status != "fail" or "/usr/local/etc/dovecot/dovecot.conf" in judged.message
+
+
 def test_another_instance_is_named_and_not_judged():
     assert existing.other_instance(dovecot()).status == "pass"
     judged = existing.other_instance(dovecot(instances=("/run/second",)))
