@@ -363,7 +363,7 @@ def _kept(d: Dialogue) -> Finding:
         message=f"a session at {d.target} was open before the change and did not outlive it: {said}. Everybody who "
         "was connected has lost the connection; their programs must log in anew.",
         remedy="apply section 05_secure, which sets shutdown_clients = no; look at what the unit does on reload "
-        "(`systemctl cat dovecot`, ExecReload= should be `doveadm reload` and no more).",
+        "(`systemctl show -p ExecReload dovecot`: it should be `doveadm reload` and no more).",
     )
 
 

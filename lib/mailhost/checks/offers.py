@@ -78,8 +78,9 @@ def key_exchange(seen: Iterable[Ciphers], policy: Policy) -> list[Finding]:
             policy.group,
             policy,
             follows="The session's keys can be worked out from what was recorded, and with them passwords and mail.",
-            remedy="take them out of ssl_curve_list, or remove that setting and @SECLEVEL=0 in ssl_cipher_list; for "
-            f"DH give ssl_dh (2.4: ssl_server_dh_file) parameters of {policy.dh_bits} bits or more.",
+            remedy="take them out of ssl_curve_list, or remove that setting and @SECLEVEL=0 in ssl_cipher_list (2.2 "
+            "has no setting for curves: its OpenSSL decides); for DH give ssl_dh (2.4: ssl_server_dh_file, 2.2: "
+            f"ssl_dh_parameters_length) parameters of {policy.dh_bits} bits or more.",
         )
         for one in seen
     ]

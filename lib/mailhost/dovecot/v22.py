@@ -31,7 +31,7 @@ def tls(settings: Settings) -> tuple[str, ...]:
     """The lines of the block "tls". Raises UnsupportedError for a minimum of TLS 1.3."""
     if settings.minimum not in (None, "TLSv1.2"):
         raise UnsupportedError(
-            f"ssl_protocols of Dovecot 2.2 (tls.minimum) cannot be {settings.minimum}: its OpenSSL ends at TLS 1.2",
+            f"ssl_protocols of Dovecot 2.2 (tls.minimum) cannot be {settings.minimum}: it has no word for TLS 1.3",
             follows="no client could connect; nothing was changed.",
             remedy='set tls.minimum to "TLSv1.2" in the sheet, or move to a newer distribution.',
         )

@@ -84,7 +84,7 @@ def _sandbox(server: Server) -> Outcome:
         return Outcome(None, expected, "not told", "systemd told nothing of the unit's sandbox")
     open_ = {name: f"{name}={told[name]}" for name, good in _SANDBOX.items() if name in told and told[name] not in good}
     if open_ and set(open_) <= set(server.hard.left_open):
-        why = "the package's own unit has no such sandbox, as those of Dovecot 2.2; `systemctl edit dovecot` adds one"
+        why = "the package's own unit has no such sandbox, as those of Dovecot 2.2; a drop-in of yours may add one"
         return Outcome(None, expected, ", ".join(open_.values()), why, applies=False)
     return none_of(list(open_.values()), expected, "the unit's sandbox is open")
 
@@ -141,7 +141,8 @@ ENTRIES = (
         severity="medium",
         why="an error in a process that runs as root changes the system itself",
         measured="the effective ProtectSystem, PrivateTmp and PrivateDevices of the unit",
-        remedy="Take the drop-in out that opens it, or set all three with `systemctl edit dovecot`, then restart.",
+        remedy="Take the drop-in out that opens it, or set all three in one in /etc/systemd/system/dovecot.service.d, "
+        "then `systemctl daemon-reload` and restart.",
         source="systemd.exec(5); the unit as Dovecot ships it",
     ),
     Entry(
