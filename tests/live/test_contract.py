@@ -21,6 +21,7 @@ import yaml
 from theirs import Verdicts, ours, theirs
 
 from mailhost.probes.target import Target as Port
+from mailhost.sheet import PORTS
 from runbook import lab
 
 LOCAL = "/etc/dovecot/local.conf"
@@ -134,8 +135,8 @@ def tell(target: Target, lab_up: Callable[..., lab.Server], product: Any, looks:
 
 
 def two_opinions(server: lab.Server, folder: Path) -> dict[str, tuple[Verdicts, Verdicts]]:
-    """Our verdicts and testssl.sh's, for a port with TLS from the start and for one with STARTTLS."""
-    ports = [Port("imaps", server.address, 993, server.hostname), Port("imap", server.address, 143, server.hostname)]
+    """Our verdicts and testssl.sh's, for each port."""
+    ports = [Port(service, server.address, port, server.hostname) for service, port in PORTS.items()]
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda port: theirs(port, server.ca, folder), ports))
     return {str(port): (ours(port, server.ca), other) for port, other in zip(ports, found, strict=True)}
@@ -253,6 +254,6 @@ def test_testssl_says_the_same(target: Target, tales: Callable[[Target], Tale]) 
     """Same versions, same verdicts on chain and name; variants serve what their system's plain server does."""
     tale = tales(target)
     assert tale.apply.rc == 0, tale.apply.text[-3000:]
-    assert len(tale.verdicts) == 2
+    assert len(tale.verdicts) == len(PORTS)
     for port, (mine, other) in tale.verdicts.items():
         assert mine == other == Verdicts(("TLSv1.2", "TLSv1.3"), chain=True, name=True), port
