@@ -25,6 +25,7 @@ NEED_LOGIN: tuple[Story, ...] = (stories.login, stories.refuse, stories.exchange
 # What a good server never looks at, and what a bad one counts as a failed login.
 _CAREFUL: dict[Story, Story] = {stories.refuse: matrix.refuse, stories.starttls: matrix.starttls}
 _REACH_SECONDS = 5
+_BEHIND_A_FIREWALL = ("timeout", "unreachable")
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Clients:
     def probe(self, story: Story, services: Iterable[str], origin: str) -> tuple[Any, ...]:
         """What the clients of a story saw, in the transcript already.
 
-        Ports that a `stories.reach` before this got no answer from are left alone: ``port-open`` has told of them.
+        Ports that a `stories.reach` before this found behind a firewall are left alone: ``port-open`` has told of them.
         """
         everywhere = story is stories.reach
         aimed = tuple(
@@ -80,8 +81,8 @@ class Clients:
         self.failed += matrix.failed([d for d in seen if isinstance(d, Dialogue)])
         results = tuple(keep(self.host.transcript, seen))
         if everywhere:
-            # a port that swallows what is sent to it would cost every later story its whole time limit
-            self._silent = {(r.target.service, r.target.address) for r in results if r.state == "timeout"}
+            # behind a firewall each question may take its whole time limit, one that rejects included: it tires of it
+            self._silent = {(r.target.service, r.target.address) for r in results if r.state in _BEHIND_A_FIREWALL}
         return results
 
     def _targets(self, services: Iterable[str], origin: str, *, everywhere: bool) -> tuple[Target, ...]:
