@@ -25,6 +25,7 @@ from mailhost.sheet import PORTS
 from runbook import lab
 
 LOCAL = "/etc/dovecot/local.conf"
+ELSEWHERE = "/opt/mail/own.conf"
 DROP_IN = "/etc/dovecot/conf.d/99-dovecot-runbook.conf"
 OLD = "/etc/dovecot/private-of-the-owner"
 SECTIONS = {"install": "02_install", "configure": "03_configure", "test": "04_test", "secure": "05_secure",
@@ -91,6 +92,11 @@ class Tale:
     state: dict[str, str] = field(default_factory=dict)
     verdicts: dict[str, tuple[Verdicts, Verdicts]] = field(default_factory=dict)
 
+    @property
+    def own(self) -> str:
+        """The owner's file that is read after ours: local.conf, or one in a folder of his own that this includes."""
+        return LOCAL if self.target in PLAIN else ELSEWHERE
+
     def files(self) -> str:
         """Every file and link under /etc; a folder's time is left out, since putting a file back is seen in it."""
         folders = self.looks.say("find /etc -type d").split()
@@ -119,7 +125,8 @@ def tell(target: Target, lab_up: Callable[..., lab.Server], product: Any, looks:
     tale.looks.say(
         f"umask 077; mkdir {OLD}; cp $(sed -n 's/^ssl_.*cert.* = <*//p' {DROP_IN}) {OLD}/crt; "
         f"cp $(sed -n 's/^ssl_.*key.* = <*//p' {DROP_IN}) {OLD}/key; "
-        f"cat >{LOCAL} <<'EOF'\n{OWNERS[target.dovecot]}EOF\ndoveadm reload; echo '# mine' >>{DROP_IN}"
+        f"mkdir -p {Path(ELSEWHERE).parent}; echo '!include {ELSEWHERE}' >{LOCAL}; "
+        f"cat >{tale.own} <<'EOF'\n{OWNERS[target.dovecot]}EOF\ndoveadm reload; echo '# mine' >>{DROP_IN}"
     )
     tale.drifted = product.audit(server.name, "--json")
     # another certificate in the sheet, which the owner's file keeps from being served: the proof must fail
@@ -214,7 +221,7 @@ def drift_found(tale: Tale) -> None:
     failed = [found for found in tale.findings(tale.drifted) if found["status"] == "fail"]
     effective = [found for found in failed if (found["id"], found["subject"]) == ("settings-effective", "ssl")]
     assert len(effective) == 1, failed
-    assert f"{LOCAL} line 2 (ssl = yes)" in effective[0]["message"]
+    assert f"{tale.own} line 2 (ssl = yes)" in effective[0]["message"]
     assert effective[0]["remedy"]
     assert any(found["id"] == "drop-in-as-written" for found in failed)
 

@@ -21,13 +21,14 @@ class Rule:
 
     permanent  for good, or in what filters now
     zone       firewalld's; empty with ufw
+    kind       ``limit`` is ufw's, for a port that is opened with a limit
     entry      a service's name, or a port such as ``993/tcp``
     """
 
     permanent: bool
     zone: str
     verb: Literal["add", "remove"]
-    kind: Literal["service", "port"]
+    kind: Literal["service", "port", "limit"]
     entry: str
 
     def __str__(self) -> str:
@@ -123,7 +124,8 @@ class Ufw(Change):
 
 
 def _ufw(rule: Rule) -> Command:
-    return cmd("ufw", *(("allow",) if rule.verb == "add" else ("--force", "delete", "allow")), rule.entry, timeout=120)
+    opens = "limit" if rule.kind == "limit" else "allow"
+    return cmd("ufw", *(() if rule.verb == "add" else ("--force", "delete")), opens, rule.entry, timeout=120)
 
 
 _UFW_GUARD = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from typing import Any
 
 from mailhost import pki
@@ -9,7 +10,7 @@ from mailhost.checks.outcome import judged
 from mailhost.dovecot import dialect, dropin
 from mailhost.dovecot.settings import Dialect, Settings, certificate_paths, wanted
 from mailhost.facts.certificate_files import CertificateFiles, File
-from mailhost.facts.dovecot import Dovecot, Line
+from mailhost.facts.dovecot import CONFIG, INCLUDE, Dovecot, Line
 from mailhost.facts.system import System
 from mailhost.families import Family
 from mailhost.finding import Finding, Severity
@@ -139,9 +140,19 @@ def stands_in(found: Dovecot, spelled: tuple[str, ...]) -> str:
 
 def is_later(found: Dovecot, line: Line) -> bool:
     """Whether this line is read after our drop-in, and so has the last word."""
-    if line.path.endswith("/dovecot.conf"):
+    if line.path == f"{CONFIG}/dovecot.conf":
         return line.number in {number for _, number in found.layout.later}
-    return line.path > found.drop_in_path or any(line.path.endswith(f"/{name}") for name in found.layout.after)
+    if any(_names(name, line.path) for name in found.layout.after):
+        return True
+    if line.path.startswith(f"{CONFIG}/conf.d/"):
+        return line.path > found.drop_in_path
+    includes = (one for one in found.lines if one.name == INCLUDE and one.path != line.path)
+    return any(is_later(found, one) for one in includes if _names(one.text.split()[1], line.path, beside=one.path))
+
+
+def _names(pattern: str, path: str, beside: str = f"{CONFIG}/dovecot.conf") -> bool:
+    """Whether an include names this file: by its full path, or from the folder of the file where the include stands."""
+    return fnmatch.fnmatch(path, pattern if pattern.startswith("/") else f"{beside.rpartition('/')[0]}/{pattern}")
 
 
 def drop_in_as_written(

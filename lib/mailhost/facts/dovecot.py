@@ -19,6 +19,7 @@ from mailhost.query import Fact, Query
 from mailhost.sheet import Sheet
 
 CONFIG = "/etc/dovecot"
+INCLUDE = "!include"
 _TRUSTED = "login_trusted_networks"
 _PROXIES = "haproxy_trusted_networks"
 _CIPHERS = "ssl_cipher_list"
@@ -47,7 +48,10 @@ STOCK_CERTIFICATES = frozenset(
 
 @dataclass(frozen=True)
 class Line:
-    """Where a setting stands: for telling a person which line to look at. ``name`` is its full one."""
+    """Where a setting stands: for telling a person which line to look at. ``name`` is its full one.
+
+    A line that includes other files has the name `INCLUDE`.
+    """
 
     path: str
     number: int
@@ -68,7 +72,7 @@ class Dovecot(Fact):
     filtered      settings inside of ``protocol``, ``local``, ``remote``: they override the effective ones there
     ciphers       the list of ciphers in force, in OpenSSL's words; None when not told
     files         path to SHA-256 of the configuration files
-    lines         where settings that the runbook sets stand in these files
+    lines         where settings that the runbook sets, and includes, stand in these files and in what they include
     drop_in       the text of our file; None when there is none
     instances     the base_dir of each other instance that runs beside it
     drop_in_time  when it was written, in seconds since 1970
@@ -138,9 +142,25 @@ _FILES = """\
 [ -d "$1" ] || exit 0
 find -L "$1" -type f '(' -name '*.conf' -o -name '*.conf.ext' ')' -exec sha256sum {} + | sort -k 2
 """
+# Files that lie elsewhere and are included by their full path count too, and what these include.
 _GREP = """\
 [ -d "$1" ] || exit 0
-find -L "$1" -type f -name '*.conf' -exec grep -nHE "$2" {} + | sort -t : -k 1,1 -k 2,2n
+IFS='
+'
+elsewhere() {
+    for pattern in $(sed -nE 's/^[[:space:]]*!include(_try)?[[:space:]]+(\\/[^[:space:]]+).*/\\2/p' "$@"); do
+        case $pattern in "$top"/*) continue ;; esac
+        for file in $pattern; do [ ! -f "$file" ] || echo "$file"; done
+    done
+}
+top=$1
+own=$(find -L "$1" -type f -name '*.conf')
+[ -n "$own" ] || exit 0
+others=$(elsewhere $own)
+further=$([ -z "$others" ] || elsewhere $others)
+printf '%s\\n' "$own" "$others" "$further" | sort -u | while IFS= read -r file; do
+    [ -z "$file" ] || grep -nHE "$2" "$file"
+done | sort -t : -k 1,1 -k 2,2n
 """
 _CONTENT = '[ -e "$1" ] || exit 0; base64 "$1"'
 _TIME = '[ -e "$1" ] || exit 0; stat -c %Y "$1"'
@@ -159,7 +179,7 @@ def _commands(sheet: Sheet, family: Family | None) -> Mapping[str, Command]:
     del sheet
     spoken = (name for dialect in DIALECTS for own in dialect.NAMES.values() for name in own)
     names = sorted({*_TOLD, *v24.IN_SECTION, *spoken})
-    anchored = rf"^[[:space:]]*({'|'.join(names)})[[:space:]]*[={{]"
+    anchored = rf"^[[:space:]]*(!include(_try)?[[:space:]]|({'|'.join(names)})[[:space:]]*[={{])"
     asked = {
         f"asked {dialect.VERSION}": sh(
             _ASK,
@@ -176,7 +196,7 @@ def _commands(sheet: Sheet, family: Family | None) -> Mapping[str, Command]:
         "changed": sh(_CHANGED),
         "valid": sh(_VALID, ok=None),
         "files": sh(_FILES, CONFIG),
-        "lines": sh(_GREP, CONFIG, anchored, ok=(0, 1)),
+        "lines": sh(_GREP, CONFIG, anchored),
         "drop-in": sh(_CONTENT, f"{CONFIG}/conf.d/{dropin.NAME}"),
         "time": sh(_TIME, f"{CONFIG}/conf.d/{dropin.NAME}"),
         "instances": sh(_INSTANCES),
@@ -247,10 +267,10 @@ def _digest(line: str) -> tuple[str, str]:
 
 
 def _line(line: str) -> Line | None:
-    match = re.match(r"(?P<path>[^:]+):(?P<number>\d+):\s*(?P<text>(?P<name>[a-z_]+).*)", line)
+    match = re.match(r"(?P<path>[^:]+):(?P<number>\d+):\s*(?P<text>(?P<name>!?[a-z_]+).*)", line)
     if match is None:
         return None
-    name = v24.IN_SECTION.get(match["name"], match["name"])
+    name = INCLUDE if match["name"].startswith(INCLUDE) else v24.IN_SECTION.get(match["name"], match["name"])
     return Line(match["path"], int(match["number"]), name, match["text"].strip())
 
 

@@ -58,6 +58,7 @@ def _rules(
                 # only what opens this service alone: a range or a profile of several may carry SSH as well
                 if entry == service:
                     rules.append(Rule(permanent, zone, "remove", "service", entry))
-                elif entry in (port, str(PORTS[service])):
-                    rules.append(Rule(permanent, zone, "remove", "port", entry))
+                elif entry.removeprefix("limit ") in (port, str(PORTS[service])):
+                    limited, _, bare = entry.rpartition(" ")
+                    rules.append(Rule(permanent, zone, "remove", "limit" if limited else "port", bare))
     return rules

@@ -21,7 +21,7 @@ _PROFILES = {
 _RULE = re.compile(
     r"^(?P<to>\S.*?)\s+(?P<action>ALLOW|DENY|REJECT|LIMIT)(?: (?P<way>IN|OUT|FWD))?\s{2,}(?P<source>\S.*?)\s*$"
 )
-_OPENS = ("ALLOW", "LIMIT")
+_OPENS = {"ALLOW": "", "LIMIT": "limit "}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Ufw:
     """What ufw says: rules in their order, the first that fits decides.
 
     rules    (to, action, source)
-    open_as  service to the targets that open it
+    open_as  service to the targets that open it; ``limit 143/tcp`` for one that is opened with a limit
     """
 
     active: bool = False
@@ -46,10 +46,8 @@ def ufw(text: str) -> Ufw:
         if match and match["way"] in (None, "IN")
     )
     default = re.search(r"^Default: (\w+) \(incoming\)", text, re.MULTILINE)
-    opened = {
-        name: tuple(dict.fromkeys(to for to, action, _ in rules if action in _OPENS and _means(to, name)))
-        for name in PORTS
-    }
+    opens = [(to, _OPENS[action] + to) for to, action, _ in rules if action in _OPENS]
+    opened = {name: tuple(dict.fromkeys(told for to, told in opens if _means(to, name))) for name in PORTS}
     return Ufw(
         active=re.search(r"^Status: active\s*$", text, re.MULTILINE) is not None,
         incoming=default[1] if default else "deny",

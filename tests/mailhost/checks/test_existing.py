@@ -9,10 +9,11 @@ import pytest
 
 from mailhost import sheet
 from mailhost.checks import existing
+from mailhost.checks.dovecot import is_later
 from mailhost.dovecot import dialect, dropin
 from mailhost.dovecot.layout import Layout
 from mailhost.dovecot.settings import Settings, wanted
-from mailhost.facts.dovecot import Dovecot, Line, _instances
+from mailhost.facts.dovecot import INCLUDE, Dovecot, Line, _instances
 from mailhost.facts.packages import Packages
 from mailhost.facts.system import System
 from mailhost.families import DEBIAN
@@ -75,6 +76,19 @@ def test_a_later_file_counts_only_where_it_says_something_else():
     (harmless,) = existing.overridden_later(dovecot(lines=(earlier,), settings=weak), SYSTEM, WANT, DEBIAN)
     assert (same.status, other.status, harmless.status) == ("pass", "fail", "pass")
     assert "/etc/dovecot/local.conf line 3 (ssl = yes)" in other.message
+
+
+def test_a_file_from_elsewhere_is_read_when_what_includes_it_is() -> None:
+    def included(by: str, pattern: str) -> Line:
+        return Line(by, 1, INCLUDE, f"!include_try {pattern}")
+
+    mine = Line("/opt/mail/own.conf", 3, "ssl", "ssl = yes")
+    late = included("/etc/dovecot/local.conf", "/opt/mail/*.conf")
+    early = included("/etc/dovecot/conf.d/10-ssl.conf", "/opt/mail/own.conf")
+    onward = included("/opt/mail/first.conf", "own.conf")
+    first = included("/etc/dovecot/local.conf", "/opt/mail/first.conf")
+    for lines, later in (((late,), True), ((early,), False), ((onward, first), True), ((onward,), False), ((), False)):
+        assert is_later(dovecot(lines=(*lines, mine)), mine) == later, lines
 
 
 def test_where_a_drop_in_would_lose_it_is_told_and_what_will_be_done():

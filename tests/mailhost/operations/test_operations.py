@@ -35,6 +35,7 @@ from mailhost.facts.renewal_hook import RenewalHook
 from mailhost.facts.service import Service
 from mailhost.facts.system import System
 from mailhost.families import DEBIAN, REDHAT
+from mailhost.parse.ufw import states, ufw
 from runbook import lab
 
 WANT = sheet.from_mapping({"name": "mail", "mail_names": ["mail.example.test"]}, base=Path(), source="test")
@@ -362,3 +363,22 @@ def test_ufw():
     assert isinstance(change, Ufw)
     assert lines([change]) == ["- port 143/tcp", "+ port 993/tcp"]
     assert not isinstance(change, Firewalld)
+
+
+def test_what_ufw_opens_with_a_limit_is_closed_by_that_word():
+    told = ufw("""\
+Status: active
+Default: deny (incoming), allow (outgoing), disabled (routed)
+
+To                         Action      From
+--                         ------      ----
+22/tcp                     LIMIT IN    Anywhere
+143/tcp                    LIMIT IN    Anywhere
+143/tcp (v6)               LIMIT IN    Anywhere (v6)
+""")
+    found = Firewall("ufw", True, True, runtime=states(told), raw="x", open_as=told.open_as)
+    want = WANT.model_copy(update={"firewall": sheet.Firewall(imaps="closed", pop3s="closed")})
+    (change,) = operations.firewall(found, want)
+    assert lines([change]) == ["- limit 143/tcp"]
+    assert [c.argv for c in change.commands()[1:]] == [("ufw", "--force", "delete", "limit", "143/tcp")]
+    assert [c.argv for c in change.undo()] == [("ufw", "limit", "143/tcp")]
