@@ -26,11 +26,11 @@ command -v journalctl >/dev/null 2>&1 || exit 127
 journalctl -q --no-pager -o short-iso -u "$2" --since="$(date -d "@$1" '+%Y-%m-%d %H:%M:%S')"
 """
 _RING = 'systemctl -q is-active "$2" || exit 0; doveadm log errors -s "$1"'
-# The year and the zone are not in such lines, so the server's own are added. Syslog files only where no journal is.
+# Such lines lack year and zone: the server's own are added. Syslog files only where no journal can be read.
 _FILES = """\
 echo "now=$(date '+%Y-%m-%dT%H:%M:%S%z')"
 own=$(doveconf log_path info_log_path 2>/dev/null | sed -n 's/^[a-z_]* = \\(\\/..*\\)$/\\1/p' | sort -u)
-if [ -z "$own" ] && ! command -v journalctl >/dev/null 2>&1; then own="/var/log/maillog /var/log/mail.log"; fi
+if [ -z "$own" ] && ! journalctl -q -n 1 >/dev/null 2>&1; then own="/var/log/maillog /var/log/mail.log"; fi
 for file in $own; do
   [ -r "$file" ] && { echo "file=$file"; tail -n 1000 "$file" | grep -E 'dovecot|: (Panic|Fatal|Error|Warning): '; }
 done
