@@ -180,8 +180,15 @@ ROWS = (
     Row(
         "names-resolve",
         sheet={"mail_names": ["nowhere.example.test"]},
-        also=("certificate-names",),
+        also=("certificate-names", "addresses-proven"),
         judge=PREFLIGHT,
+    ),
+    Row(
+        "addresses-proven",
+        "ip addr add 10.89.255.7/32 dev eth0",
+        "ip addr del 10.89.255.7/32 dev eth0",
+        judge=PREFLIGHT,
+        status="skip",
     ),
     Row(
         "package-candidate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mailhost.checks.outcome import judged, skipped, some
 from mailhost.facts.bans import Bans
@@ -32,14 +32,40 @@ _OTHERS = {
 
 
 def names(answers: Mapping[str, Resolved], system: System, sheet: Sheet, reached: str = "") -> list[Finding]:
-    """Each mail name leads to this server.
+    """Each mail name leads to this server, and clients at all of its addresses see what is proven.
 
     ``answers`` come from `mailhost.names.ask`, ``reached`` is the address to which SSH really connected
     (`Host.address`): what the name of ssh.host resolves to is no proof, since one of its addresses may be another's.
     """
     known = {*system.public_addresses, *(sheet.addresses or ()), system.ssh_address, sheet.ssh_host, reached}
     own = {address for address in known if is_address(address)}
-    return [_resolves(system, answers[name], own, sheet) for name in sheet.mail_names if name in answers]
+    asked = [answers[name] for name in sheet.mail_names if name in answers]
+    return [*(_resolves(system, answer, own, sheet) for answer in asked), _proven(system, asked, sheet)]
+
+
+def _proven(system: System, answers: Sequence[Resolved], sheet: Sheet) -> Finding:
+    """``addresses-proven``: no address at which Dovecot listens is left out of what is tried from outside.
+
+    Private ones count only where nothing but private ones is tried: behind address translation nobody gets there.
+    """
+    finding = ("addresses-proven", "every address of the server is tried from outside")
+    tried = sheet.addresses or list(dict.fromkeys(address for answer in answers for address in answer.addresses))
+    listens = sheet.listen or ["*", "::"]
+    heard = [a for a in system.public_addresses if a in listens or ("::" if ":" in a else "*") in listens]
+    public = any(ipaddress.ip_address(address).is_global for address in tried)
+    left = [a for a in heard if a not in tried and (ipaddress.ip_address(a).is_global or not public)]
+    if not left:
+        return judged(True, *finding, system, actual=some(tried) or "none", message="", remedy="")
+    return Finding(
+        *finding,
+        "skip",
+        expected=some(heard),
+        actual=some(tried) or "none",
+        message=f"Dovecot listens at {some(left)} as well, which no mail name leads to: what clients see there, "
+        "through another firewall perhaps, is not tried.",
+        remedy="name all of the server's addresses in `addresses` of the sheet, or set `listen` to those meant.",
+        evidence=system.evidence,
+    )
 
 
 def _resolves(system: System, answer: Resolved, own: set[str], sheet: Sheet) -> Finding:

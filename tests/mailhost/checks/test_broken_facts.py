@@ -132,6 +132,23 @@ def test_names_resolve(said, status):
     assert only(preflight.names({NAME: said}, read_system(), SHEET), "names-resolve", NAME).status == status
 
 
+def test_an_address_that_no_name_leads_to_is_not_proven():
+    v6 = "2001:4860:4860::8844"
+    there = replace(read_system(), addresses=tuple(system.Address("eth0", a) for a in ("10.88.0.7", "8.8.4.4", v6)))
+
+    def judged(*resolved, **sheet):
+        return only(preflight.names({NAME: Resolved(NAME, resolved)}, there, want(**sheet)), "addresses-proven")
+
+    assert judged("8.8.4.4", v6).status == "pass"  # nobody outside gets to the private one
+    assert (judged("8.8.4.4").status, judged("8.8.4.4").expected) == ("skip", f"10.88.0.7, 8.8.4.4, {v6}")
+    assert f"listens at {v6} as well" in judged("8.8.4.4").message
+    assert judged("8.8.4.4", listen=["*"]).status == "pass"
+    assert judged("8.8.4.4", listen=["8.8.4.4"]).status == "pass"
+    assert judged("8.8.4.4", addresses=["8.8.4.4", v6]).status == "pass"
+    assert judged("10.88.0.7").status == "skip"
+    assert judged().status == "skip"
+
+
 def test_names_resolve_passes_for_the_address_to_which_ssh_connected():
     answers = {NAME: Resolved(NAME, ("9.9.9.9",))}
     assert only(preflight.names(answers, read_system(), SHEET, "9.9.9.9"), "names-resolve").status == "pass"
