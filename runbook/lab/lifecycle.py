@@ -104,6 +104,7 @@ def restart(server: Server) -> None:
 def down(names: Iterable[str] | None = None) -> list[str]:
     """Remove servers, or with no names everything of this lab; returns the names removed.
 
+    With the last server the resolver and the network go as well; the lab's authority stays for the next one.
     Only built images stay. Containers and networks without this lab's own label are never touched.
     """
     place = here()
@@ -115,6 +116,10 @@ def down(names: Iterable[str] | None = None) -> list[str]:
         raise LabError(f"this lab has no server {', '.join(missing)}; it has: {', '.join(sorted(known)) or 'none'}.")
     for name in wanted:
         _remove(place, name)
+    with place.lock():
+        if _containers(place) <= {place.container("resolver")}:  # nobody is left who needs it
+            podman.remove(*_containers(place))
+            network.remove(place)
     return wanted
 
 

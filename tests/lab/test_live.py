@@ -246,13 +246,21 @@ def test_two_labs_and_parallel_starts_do_not_disturb_each_other_and_leave_nothin
     marks = [Place(tmp_path / name).mark for name in ("one", "two")]
     assert all(left(mark)[0] == 3 for mark in marks)
 
-    down = [sys.executable, "-c", "from runbook import lab; print(sorted(lab.down()))"]
     for number, environment in enumerate(environments):
-        done = subprocess.run(down, env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout == "['a', 'b']\n"
+        if number == 0:
+            assert down("print(lab.down(['a']))", environment) == "['a']\n"
+            assert left(marks[number]) == (2, 1)
+            assert down("print(lab.down(['b']))", environment) == "['b']\n", "the last one takes the rest with it"
+        else:
+            assert down("print(sorted(lab.down()))", environment) == "['a', 'b']\n"
         assert left(marks[number]) == (0, 0)
         if number == 0:
             assert left(marks[1])[0] == 3, "the other lab was touched"
+
+
+def down(call, environment):
+    words = [sys.executable, "-c", f"from runbook import lab; {call}"]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 def left(mark):
