@@ -19,7 +19,7 @@ PID_BYTES = 8
 
 def serve(asked: socket.socket) -> None:
     """Fork kernels until nobody can ask for one any more."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those that have ended leave nothing behind
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
         byte, descriptors, _, _ = socket.recv_fds(asked, 1, 2)
         if not byte:
@@ -31,6 +31,15 @@ def serve(asked: socket.socket) -> None:
         for descriptor in descriptors:
             os.close(descriptor)
         asked.sendall(pid.to_bytes(PID_BYTES, "big"))
+
+
+def _reap(_number: int, _frame: object) -> None:
+    """Take notice of kernels that have ended: what they have used counts as used by this process."""
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return
 
 
 def _be_a_kernel(told: int) -> None:
@@ -67,6 +76,7 @@ def main() -> None:
     gc.freeze()  # what is loaded stays, and its memory is shared while nobody writes to it
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         serve(asked)
+    os._exit(0)  # there is nothing to tidy up
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ A kernel that is started anew takes a second of CPU to import pandas and Fabric;
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
@@ -77,10 +78,15 @@ class _Forker:
     def __init__(self) -> None:
         self._asking, theirs = socket.socketpair()
         with theirs:
-            subprocess.Popen(  # it ends by itself when nobody can ask any more
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "runbook.forking", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
+
+    def close(self) -> None:
+        """Let it end, and wait for that: what kernels have used counts as used by this process."""
+        self._asking.close()
+        self._process.wait()
 
     def fork(self, descriptors: Sequence[int]) -> int:
         """The process id of a new kernel that holds these."""
@@ -94,7 +100,9 @@ class _Forker:
 @cache
 def make_ready() -> _Forker:
     """Start the process that forks, if it was not yet; its imports go on while this one does something else."""
-    return _Forker()
+    forker = _Forker()
+    atexit.register(forker.close)
+    return forker
 
 
 def _fork(*descriptors: int) -> int:

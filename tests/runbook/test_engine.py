@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -19,6 +20,11 @@ import pytest
 from mailhost import redact
 from runbook import engine
 from runbook.running import stoppable
+
+EXECUTE = (
+    "import sys; from pathlib import Path; from runbook import engine; "
+    "engine.execute(Path(sys.argv[1]), Path(sys.argv[2]), {})"
+)
 
 
 def statuses(path: Path) -> dict[str, str]:
@@ -171,17 +177,22 @@ def test_a_command_that_is_killed_leaves_no_kernel_behind(project: Any, out: Pat
         time.sleep(60)
     """
     notebook = project.notebook("n", source)
-    script = (
-        "import sys; from pathlib import Path; from runbook import engine; "
-        "engine.execute(Path(sys.argv[1]), Path(sys.argv[2]), {})"
-    )
-    command = subprocess.Popen([sys.executable, "-c", script, str(notebook), str(out)])
+    command = subprocess.Popen([sys.executable, "-c", EXECUTE, str(notebook), str(out)])
     until(told.exists)
     until(lambda: len(told.read_text().split()) == 2)
     command.kill()
     command.wait()
     for pid in told.read_text().split():
         until(lambda pid=pid: not Path(f"/proc/{pid}").exists())
+
+
+def test_what_a_kernel_uses_counts_as_used_by_the_command(project: Any, out: Path) -> None:
+    source = "import time; began = time.process_time()\nwhile time.process_time() - began < 4: pass"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", EXECUTE, str(project.notebook("n", source)), str(out)], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    assert used > 4, "the command itself takes half of that"
 
 
 def until(true: Callable[[], bool]) -> None:
