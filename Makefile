@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 # three at a time on two cores: live tests wait for servers most of the time
-PYTEST_ARGS ?= -n 3 --dist loadfile
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 VENV := .venv/.installed
 MAKEFLAGS += --no-print-directory

@@ -38,8 +38,16 @@ def bare(lab_up: Up) -> lab.Server:
     return lab_up("debian12")
 
 
+# Files that take minutes, the longest first: what comes last must not keep one worker busy alone.
+LONG = (
+    "contract", "mutations", "mutations_further", "mutations_elsewhere", "brown_field", "interrupted", "run", "acme",
+    "papermill", "sheets", "upgrade", "renewal", "dovecot_judges", "bad_input", "jupyterlab", "changes", "layout",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that asks for a server is a live test."""
     for item in items:
         if {"lab_up", "bare"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.live)
+    items.sort(key=lambda item: LONG.index(name) if (name := item.path.stem[len("test_") :]) in LONG else len(LONG))
