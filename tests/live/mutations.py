@@ -139,10 +139,16 @@ class Row:
         return self.id if not self.says else f"{self.id}-{self.says}".replace(" ", "-")
 
 
-# What keeps login processes for the next connection, in each dialect.
-BUSY = {
-    "debian12": "service_count = 0", "el": "service_count = 0", "debian13": "restart_request_count = unlimited",
-}  # fmt: skip
+def busy(system: str) -> str:
+    """Keep login processes for the next connection, as owners of busy servers do.
+
+    Else each of the two hundred connections of an audit costs a process of its own.
+    """
+    kept = "restart_request_count = unlimited" if system == "debian13" else "service_count = 0"
+    block = f"service %s {{\\n  {kept}\\n}}\\n"
+    return f"printf '{block}' imap-login pop3-login >/etc/dovecot/conf.d/15-own.conf; {RELOAD}"
+
+
 BOTH = ("debian12", "el")
 ALL = (*BOTH, "debian13")  # what is spelled the same in every dialect
 # What the benchmark judges by settings is skipped while Dovecot refuses its configuration.
@@ -937,10 +943,7 @@ def patients(
                 # rows restart it more often than systemd likes
                 "mkdir -p /etc/systemd/system/dovecot.service.d; "
                 "printf '[Unit]\\nStartLimitIntervalSec=0\\n' >/etc/systemd/system/dovecot.service.d/often.conf; "
-                "systemctl daemon-reload; "
-                # as an owner may: else each of the two hundred connections of an audit costs a process of its own
-                f"printf 'service %s {{\n  {BUSY[system]}\n}}\n' imap-login pop3-login "
-                f">/etc/dovecot/conf.d/15-own.conf; {RELOAD}"
+                f"systemctl daemon-reload; {busy(system)}"
             )
         return made[system]
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from mutations import busy
 from theirs import Verdicts, ours, theirs
 
 from mailhost.probes.target import Target as Port
@@ -120,6 +121,7 @@ def tell(target: Target, lab_up: Callable[..., lab.Server], product: Any, looks:
     tale.state["unit"] = tale.looks.unit()
     tale.again = product.run(server.name, "--mode", "apply", "--json")
     tale.state["after"], tale.state["unit after"] = tale.looks.etc(), tale.looks.unit()
+    tale.looks.say(busy(target.system))
     if target in PLAIN:
         tale.verdicts = two_opinions(server, product.folder)
     tale.looks.say(
