@@ -2,7 +2,7 @@
 
 A hello is sent, the answer read, and the connection dropped before any key is made. A refusal is the server's own: an
 alert that says so, a lower version than asked for, or (where the same port agrees on another version) closing the
-connection upon the hello, twice. Anything else leaves it open what is offered.
+connection upon the hello, twice or at two addresses. Anything else leaves it open what is offered.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -91,9 +92,15 @@ class Ciphers:
 def versions(targets: Sequence[Target], *, timeout: float = 15) -> list[Versions]:
     """Ask each target for each version, with every suite and group that there is."""
     calls = [
-        (ask, (target, version, _for(version), tuple(GROUPS), timeout)) for version in VERSIONS for target in targets
+        (_ask, (target, version, _for(version), tuple(GROUPS), timeout)) for version in VERSIONS for target in targets
     ]
     replies = parallel(calls, workers=_workers(targets))
+    # a service that hangs up on the same version at each of its addresses has been asked twice already
+    asked = [(version, target.service) for version in VERSIONS for target in targets]
+    closed = Counter(key for key, reply in zip(asked, replies, strict=True) if reply.how == _CLOSED)
+    once = [n for n, reply in enumerate(replies) if reply.how == _CLOSED and closed[asked[n]] == 1]
+    for n, reply in zip(once, parallel([calls[n] for n in once], workers=_workers(targets)), strict=True):
+        replies[n] = reply
     return [
         Versions(target, tuple(zip(VERSIONS, _believed(replies[n :: len(targets)]), strict=True)))
         for n, target in enumerate(targets)

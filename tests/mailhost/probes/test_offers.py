@@ -251,3 +251,24 @@ def test_the_names_are_those_that_openssl_knows() -> None:
     assert len(SUITES) == len(set(SUITES.values()))
     assert ephemeral(0xC02B)
     assert not ephemeral(0x002F)
+
+
+def test_who_hangs_up_is_asked_twice_or_at_two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in answers: no server hangs up at one address once and never again."""
+    targets = [Target("imaps", address, 993, "mail.example.test") for address in ("192.0.2.1", "2001:db8::1")]
+    asked: list[tuple[str, str]] = []
+
+    def ask(target: Target, version: str, *_: object) -> offers.Reply:
+        asked.append((version, target.address))
+        whim = version == "TLSv1" and target is targets[1] and asked.count(asked[-1]) == 1
+        if version in ("SSLv3", "TLSv1.1") or whim:
+            return offers.Reply("refused", "closes the connection upon the hello")
+        return offers.Reply("agreed", version, version)
+
+    monkeypatch.setattr(offers, "_ask", ask)
+    seen = offers.versions(targets)
+    assert [one.offered for one in seen] == [("TLSv1", "TLSv1.2", "TLSv1.3")] * 2
+    assert len(asked) == 2 * len(VERSIONS) + 1
+    assert asked.count(("TLSv1", "2001:db8::1")) == 2
+    assert len(offers.versions(targets[:1])[0].offered) == 3
+    assert asked.count(("SSLv3", "192.0.2.1")) == 3, "and twice where there is one address only"
