@@ -48,6 +48,9 @@ class Browser:
         self.socket.send(json.dumps({"id": self.sent, "method": method, "params": parameters}))
         while True:
             answer = json.loads(self.socket.recv())
+            if answer.get("method") == "Page.javascriptDialogOpening":  # "Leave site?", while something is not saved
+                leave = {"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
+                self.socket.send(json.dumps(leave))
             if answer.get("id") == self.sent:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -137,7 +140,9 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
         port = int(_until(lambda: _text(profile / "DevToolsActivePort")).splitlines()[0])
         page = _until(lambda: _page(port))
         socket = websocket.create_connection(page, suppress_origin=True, timeout=120)
-        yield Browser(socket, pictures)
+        made = Browser(socket, pictures)
+        made.call("Page.enable")
+        yield made
         socket.close()
     finally:
         process.terminate()
