@@ -59,8 +59,9 @@ def main() -> int:
         if lab.find(_NAME):
             lab.down([_NAME])
     out = Console()
-    # A log file has no width of its own, and the usual 80 columns break the table.
-    out.print(_table(costs), width=None if out.is_terminal else 110)
+    if not out.is_terminal:
+        out.width = 110  # a log file has no width of its own, and the usual 80 columns break the table
+    out.print(_table(costs))
     return 0 if all(cost.summary["verdict"] == "as-wanted" for cost in costs.values()) else 1
 
 
