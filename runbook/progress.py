@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from runbook.record import Section as Ended
+from runbook.render import alike
 from runbook.running import Watcher
 from runbook.sections import Section
 
@@ -82,11 +83,20 @@ class Progress(Watcher):
             self.console.print(text, soft_wrap=True)
         else:
             self._line(section.name, text.plain.removeprefix(f"{section.name:<14} "))
+            self._wrong(section)
         self._section, self._step = "", ""
 
     def closing(self) -> None:
         """The record is rendered and sealed."""
         self._section, self._step = "record", "is rendered and sealed"
+
+    def _wrong(self, section: Ended) -> None:
+        """In a log each finding that keeps the section from being as wanted: no table may follow that tells it."""
+        wrong = [(section.name, found) for found in section.findings if found.status in ("fail", "unknown")]
+        for name, found in alike(wrong):
+            f = found[0]
+            on = ", ".join(one.subject for one in found if one.subject)
+            self._line(name, f"{f.status} {f.id}{f' ({on})' if on else ''}: {f.message}")
 
     def _line(self, section: str, text: str) -> None:
         self.console.print(
