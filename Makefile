@@ -32,7 +32,9 @@ demo: ## set everything up, take a throw-away server through the runbook, twice
 	@$(MAKE) -s venv
 	@$(BIN)/python -m runbook.lab.demo
 
+# the tests start the command some hundred times; where Python is told to keep no bytecode, each start would compile
 test: images ## set everything up and run all tests, on throw-away servers too
+	@$(BIN)/python -m compileall -q runbook lib
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: images ## time, memory and round trips of a first run, a second run and an audit

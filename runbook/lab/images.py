@@ -59,6 +59,9 @@ RECIPES: dict[str, Recipe] = {
     "el": Recipe(folder="el", on="host-bookworm"),
     "debian12-ufw": Recipe(folder="ufw", on="debian12"),
     "debian12-next": Recipe(folder="next", on="debian12"),
+    "debian12-stock": Recipe(folder="stock", on="debian12"),
+    "debian13-stock": Recipe(folder="stock", on="debian13"),
+    "el-stock": Recipe(folder="stock", on="el"),
 }
 
 SYSTEMS: dict[str, str] = {

@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mutations import busy
 
 from mailhost import pki
 from runbook import lab
 
 ROOT = Path(__file__).resolve().parents[2]
+WITHIN = True  # servers are what this is about
 LIVE = "/etc/letsencrypt/live/mail"
 LEGO = "/var/lib/lego/certificates"
 
@@ -125,6 +127,7 @@ def test_its_files_are_served_where_they_lie(site: Site):
     assert site.served() == first
     again = site.apply()
     assert (again.rc, again.json["changes"]) == (0, 0), again.text
+    site.looks.say(busy(site.server.system))
     site.looks.no_leftovers()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mutations import busy
 
 from mailhost import changes
 from runbook import lab
@@ -119,6 +120,7 @@ def test_the_connection_is_cut_in_the_middle_of_the_install(site: Site):
 def test_the_next_run_ends_as_wanted(site: Site):
     site.quiet()
     site.mended()
+    site.looks.say(busy(site.server.system))
 
 
 def test_sigterm_in_the_middle_of_securing(unsecured: Site):

@@ -11,6 +11,7 @@ import pytest
 
 from runbook import lab
 
+WITHIN = True  # servers are what this is about
 MAIN = "/etc/dovecot/dovecot.conf"
 STATE = f"stat -c '%a %U %Y' {MAIN}; find /etc/dovecot/conf.d -name '*.conf'"
 # Upstream's own order and kinds of settings, with the server's own users; its conf.d is empty.

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from mutations import busy
 
 from runbook import lab
 from runbook import record as records
@@ -88,8 +89,11 @@ def all_applied(servers: Callable[[str], lab.Server], papermill: Callable[..., R
 
 
 @pytest.fixture(scope="module")
-def applied(all_applied: Callable[[str], dict[str, Ran]]) -> dict[str, Ran]:
-    return all_applied("debian12")
+def applied(all_applied: Callable[[str], dict[str, Ran]], servers: Callable[[str], lab.Server]) -> dict[str, Ran]:
+    made = all_applied("debian12")
+    ran = servers("debian12").run(busy("debian12"))
+    assert ran.rc == 0, ran
+    return made
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -11,6 +11,7 @@ import pytest
 
 from runbook import lab
 
+WITHIN = True  # servers are what this is about
 OWNERS = "/etc/dovecot/conf.d/20-mine.conf"
 # every file with its rights, time and digest
 FILES = (
