@@ -114,7 +114,7 @@ def test_no_kernel_and_no_socket_is_left(project: Any, out: Path) -> None:
 
 
 def test_the_output_is_redacted(project: Any, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_secrets", ())
     redact.register("s3cret-word")
     engine.execute(project.notebook("n", "print('s3cret' + '-word')"), out, {})
     assert "s3cret-word" not in texts(out)

@@ -221,7 +221,7 @@ def test_a_record_that_holds_a_secret_is_not_closed_but_told(made: Callable[...,
 def test_a_password_that_is_a_common_word_is_not_found_in_our_own_keys(
     made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redact, "_secrets", {"password"})
+    monkeypatch.setattr(redact, "_secrets", ("password",))
     record = made()
     files.write_json(record / "sheet.json", {"test_account": {"name": "ann", "password": "env:WORD"}})
     assert records.close(record)
@@ -230,7 +230,7 @@ def test_a_password_that_is_a_common_word_is_not_found_in_our_own_keys(
 def test_the_scan_knows_what_the_sheets_references_lead_to(
     made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_secrets", ())
     monkeypatch.setenv("MAILTEST_WORD", "correct-horse-9")
     folder = made(("01_preflight", "as-wanted", []))
     account = {"name": "mailtest", "password": "env:MAILTEST_WORD"}
@@ -242,7 +242,7 @@ def test_the_scan_knows_what_the_sheets_references_lead_to(
 
 
 def test_what_is_written_is_redacted(made: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_secrets", ())
     redact.register("s3cret-word")
     folder = made()
     records.open_section(folder, "01_preflight", facts={"said": ["PASS s3cret-word"]})

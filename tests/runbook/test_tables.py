@@ -108,7 +108,7 @@ def test_the_verdict_names_what_is_not_passed() -> None:
 
 
 def test_everything_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.setattr(redact, "_secrets", ())
     redact.register("s3cret-word")
     leaky = Finding("b", "It", "fail", message="PASS s3cret-word", remedy="s3cret-word", actual="s3cret-word")
     change = {"title": "s3cret-word", "state": "applied", "diff": "+s3cret-word", "note": "s3cret-word"}
