@@ -175,7 +175,8 @@ def configured(product: Product, lab_up: Callable[..., lab.Server]) -> Callable[
         server = lab_up(system, variant="stock")
         told = product.run(server.name, "--mode", "apply", "--json")
         assert told.rc == 0, told.text
-        assert {part["name"]: part["changes"] for part in told.json["sections"]}["02_install"] == 0
+        made = {section["name"]: section["changes"] for section in told.json["sections"]}
+        assert made["02_install"] == (system == "el"), "nothing to install; only Debian's package enables the unit"
         return server
 
     return make
