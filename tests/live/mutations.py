@@ -68,7 +68,7 @@ UNSOFT = f"rm -f {LOCAL}; {RELOAD}"
 # Our part for TLS taken out of the drop-in: Debian's own certificate and settings are in force.
 NOT_OURS = (
     *("cleartext-refused", "drop-in-as-written", "login-accepted", "settings-effective"),
-    *("served-certificate", "served-chain", "served-verified"),
+    *("served-certificate", "served-chain", "served-verified", "served-names"),
 )
 # All that section 05 judges once its changes may be made.
 SECURED = (
