@@ -408,17 +408,15 @@ class Run:
 
     def since_last(self, state: Mapping[str, Any]) -> None:
         """Show what is different from the last record of this server, and keep the state for the next one."""
-        earlier = [
-            known
-            for known in records.listing(self.record.parent.parent, self.want.name)
-            if known.path != self.record.resolve() and known.facts.get("state")
-        ]
+        others = records.newest_first(self.record.parent.parent, self.want.name)
+        earlier = (known for known in others if known.path != self.record.resolve() and known.facts.get("state"))
+        last = next(earlier, None)
         state = {**state, "finding": _worst(self.findings)}
         self.facts["state"] = state
-        if not earlier:
+        if last is None:
             views.rows("Since the last record", [{"what": "there is no earlier record of this server"}])
             return
-        before = earlier[-1].facts["state"]
+        before = last.facts["state"]
         rows = [
             {"what": f"{kind}: {name}", "then": _brief(old.get(name)), "now": _brief(new.get(name))}
             for kind in state
@@ -426,8 +424,8 @@ class Run:
             for name in sorted({*old, *new})
             if old.get(name) != new.get(name)
         ]
-        self.facts["compared_with"] = earlier[-1].path.name
-        title = f"Since the record {earlier[-1].path.name} ({earlier[-1].verdict})"
+        self.facts["compared_with"] = last.path.name
+        title = f"Since the record {last.path.name} ({last.verdict})"
         views.rows(title, rows or [{"what": "nothing is different"}])
 
     def verdict(self) -> None:

@@ -227,7 +227,7 @@ def servers() -> None:
     """Show the servers that have a sheet, each with its last record."""
     listed = []
     for name, file in sorted({**where.lab_sheets(), **where.sheets()}.items()):
-        last = next(iter(records.listing(where.records_folder(), where.name_of(str(file)))[::-1]), None)
+        last = next(records.newest_first(where.records_folder(), where.name_of(str(file))), None)
         listed.append(
             {
                 "server": name,

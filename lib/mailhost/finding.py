@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Status = Literal["pass", "fail", "skip", "unknown"]
@@ -51,7 +51,7 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """The finding as plain JSON values."""
-        return asdict(self) | {"evidence": list(self.evidence)}
+        return {**vars(self), "evidence": list(self.evidence)}
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:

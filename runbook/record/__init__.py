@@ -10,7 +10,7 @@ from __future__ import annotations
 from runbook.record.attach import add
 from runbook.record.check import Problem, verify
 from runbook.record.folder import create, write_sheet
-from runbook.record.result import Record, Section, listing, load, worst
+from runbook.record.result import Record, Section, listing, load, newest_first, worst
 from runbook.record.seal import close, digest_of
 from runbook.record.sections import open_section, skip_section, write_section
 
@@ -24,6 +24,7 @@ __all__ = [
     "digest_of",
     "listing",
     "load",
+    "newest_first",
     "open_section",
     "skip_section",
     "verify",

@@ -109,9 +109,9 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def write_json(path: Path, value: Mapping[str, Any] | list[Any]) -> None:
-    """Write a JSON file, redacted, whole or not at all, 0600."""
-    write(path, json.dumps(scrub(value), ensure_ascii=False, indent=1, default=str) + "\n")
+def write_json(path: Path, value: Mapping[str, Any] | list[Any], *, indent: int | None = 1) -> None:
+    """Write a JSON file, redacted, whole or not at all, 0600; without ``indent`` it is one line and quickly written."""
+    write(path, json.dumps(scrub(value), ensure_ascii=False, indent=indent, default=str) + "\n")
 
 
 def write(path: Path, text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,14 +119,17 @@ def worst(verdicts: Iterable[str]) -> str:
 
 def listing(records: Path, server: str | None = None) -> list[Record]:
     """The records under a folder, oldest first; what is no record is passed over."""
-    found = []
+    return list(newest_first(records, server))[::-1]
+
+
+def newest_first(records: Path, server: str | None = None) -> Iterator[Record]:
+    """The same the other way round, each read when it is asked for: a server audited each night has a thousand."""
     where = records.glob(f"*/*/{RUN}") if server is None else (records / server).glob(f"*/{RUN}")
-    for run in sorted(where, key=lambda file: file.parent.name):
+    for run in sorted(where, key=lambda file: file.parent.name, reverse=True):
         try:
-            found.append(load(run.parent))
+            yield load(run.parent)
         except MailhostError:
             continue
-    return found
 
 
 def _section(values: Mapping[str, Any]) -> Section:

@@ -42,7 +42,7 @@ def open_section(record: Path, name: str, *, title: str = "", mode: str = "plan"
         before = read_json(file)
         earlier = [*before.get("earlier", []), {key: before.get(key) for key in _KEPT}]
     state = {"name": name, "state": "open", "mode": mode, "started": timestamp()}
-    write_json(file, _BLANK | {"title": title} | state | process() | values | {"earlier": earlier})
+    write_json(file, _BLANK | {"title": title} | state | process() | values | {"earlier": earlier}, indent=None)
 
 
 def write_section(record: Path, values: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ def write_section(record: Path, values: Mapping[str, Any]) -> None:
     refuse_closed(record)
     file = path_of(record, str(values["name"]))
     known = read_json(file) if file.exists() else _BLANK | process() | {"started": timestamp(), "state": "open"}
-    write_json(file, {**known, **values})
+    write_json(file, {**known, **values}, indent=None)
 
 
 def skip_section(record: Path, name: str, reason: str, *, title: str = "", mode: str = "plan") -> None:

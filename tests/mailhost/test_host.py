@@ -228,8 +228,13 @@ def test_either_of_two_keys_of_a_kind_is_accepted(bare, tmp_path, other_key):
 
 
 def test_a_server_is_asked_for_the_kind_of_key_that_is_known(bare, tmp_path):
-    for kind in ("ssh-rsa", "ecdsa-sha2-nistp256"):
-        assert accepted(bare, tmp_path, f"{bare.address} {own_key(bare, kind)}") == kind
+    file = "/etc/ssh/ssh_host_rsa_key"
+    assert bare.run(f"ssh-keygen -q -t rsa -N '' -f {file} && systemctl restart ssh && sleep 1").rc == 0
+    try:
+        for kind in ("ssh-rsa", "ecdsa-sha2-nistp256"):
+            assert accepted(bare, tmp_path, f"{bare.address} {own_key(bare, kind)}") == kind
+    finally:
+        bare.run(f"rm {file} {file}.pub; systemctl restart ssh; sleep 1")
 
 
 def test_a_changed_key_behind_a_pattern_is_not_taken_out_by_ssh_keygen(bare, tmp_path, other_key):
