@@ -410,20 +410,21 @@ def _accept(
         tunnel.start()
         tunnels.append((client, channel, tunnel))
     for client, channel, tunnel in tunnels:
-        channel.close()
         with suppress(OSError):  # it has ended by itself
             client.shutdown(socket.SHUT_RDWR)
         tunnel.join(timeout=2)
+        channel.close()  # a tunnel that still hangs
 
 
 def _join(client: socket.socket, channel: paramiko.Channel) -> None:
-    """Pass bytes both ways until both have ended."""
+    """Pass bytes both ways until the client has ended, who sees it when the server has."""
     back = partial(_pour, channel.recv, client.sendall, partial(client.shutdown, socket.SHUT_WR))
     returning = threading.Thread(target=back, daemon=True)
     returning.start()
-    _pour(client.recv, channel.sendall, channel.shutdown_write)
+    # close and not shutdown_write: that lets go of the channel's lock before it sends, and sshd ends the whole
+    # connection when another thread's close comes first
+    _pour(client.recv, channel.sendall, channel.close)
     returning.join()
-    channel.close()
     client.close()
 
 

@@ -140,13 +140,17 @@ class Row:
 
 
 def busy(system: str) -> str:
-    """Keep login processes for the next connection, as owners of busy servers do.
+    """Keep login processes for the next connection, as owners of busy servers do, installed or not yet.
 
     Else each of the two hundred connections of an audit costs a process of its own.
     """
     kept = "restart_request_count = unlimited" if system == "debian13" else "service_count = 0"
     block = f"service %s {{\\n  {kept}\\n}}\\n"
-    return f"printf '{block}' imap-login pop3-login >/etc/dovecot/conf.d/15-own.conf; {RELOAD}"
+    folder = "/etc/dovecot/conf.d"
+    return (
+        f"mkdir -p {folder}; printf '{block}' imap-login pop3-login >{folder}/15-own.conf; "
+        f"if pidof dovecot >/dev/null; then {RELOAD}; fi"
+    )
 
 
 BOTH = ("debian12", "el")
@@ -943,7 +947,7 @@ def patients(
                 # rows restart it more often than systemd likes
                 "mkdir -p /etc/systemd/system/dovecot.service.d; "
                 "printf '[Unit]\\nStartLimitIntervalSec=0\\n' >/etc/systemd/system/dovecot.service.d/often.conf; "
-                f"systemctl daemon-reload; {busy(system)}"
+                "systemctl daemon-reload"
             )
         return made[system]
 

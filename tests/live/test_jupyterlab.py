@@ -224,9 +224,9 @@ def verdict_of(browser: Browser, mode: str) -> str:
 
 
 @pytest.fixture
-def server(lab_up: Any) -> lab.Server:
+def server(busy_up: Any) -> lab.Server:
     """A server that has no Dovecot yet."""
-    made: lab.Server = lab_up("debian12")
+    made: lab.Server = busy_up("debian12")
     return made
 
 

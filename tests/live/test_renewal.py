@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mutations import busy
 
 from runbook import lab
 from runbook import record as records
@@ -98,7 +97,6 @@ def site(
     server = configured(request.param)
     ran = server.run("useradd -m -s /bin/sh berta && chpasswd -c SHA512 -s 1000", stdin=f"berta:{PASSWORD}\n")
     assert ran.rc == 0, ran
-    looks(server).say(busy(request.param))
     trust = ssl.create_default_context(cafile=str(server.ca))
     trust.check_hostname = False  # it goes by its address
     sheet = product.sheet(server, "two-names", mail_names=[f"{part}{server.hostname}" for part in NAMES], resolver=None,

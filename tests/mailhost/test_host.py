@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+import paramiko
 import pytest
 
 from mailhost import host, sheet
@@ -143,6 +144,22 @@ def test_many_clients_who_come_and_go_leave_the_connection_as_it_is(bare):
         bare.run("rm /etc/ssh/sshd_config.d/many.conf; systemctl restart ssh; sleep 1")
 
 
+def test_a_client_who_goes_as_the_way_ends_leaves_the_connection_as_it_is(connected, monkeypatch):
+    """sshd ends the whole connection when a channel's end of data comes after its close."""
+    send = paramiko.Transport._send_user_message
+
+    def late(transport, message):
+        if message.asbytes()[:1] == paramiko.common.cMSG_CHANNEL_EOF:
+            time.sleep(0.1)
+        send(transport, message)
+
+    monkeypatch.setattr(paramiko.Transport, "_send_user_message", late)
+    for _ in range(10):
+        with connected.forward(22) as way, socket.create_connection(way, 5) as client:
+            assert client.recv(8) == b"SSH-2.0-"
+    assert connected.run(cmd("true")).code == 0
+
+
 def test_a_server_that_hangs_up_first_is_seen_to_its_last_byte(connected):
     pours = "systemd-socket-activate -l 4712 --inetd -a head -c 300000 /dev/zero"
     connected.run(sh(f"systemd-run -q --collect --unit=pours {pours}; sleep 0.5")).checked()
@@ -196,7 +213,8 @@ def other_key(tmp_path):
 
 
 def own_key(server, kind="ssh-ed25519"):
-    return next(line.split(" ", 1)[1] for line in server.known_hosts.read_text().splitlines() if f" {kind} " in line)
+    keys = server.run("cat /etc/ssh/ssh_host_*_key.pub").out.splitlines()
+    return next(line for line in keys if line.startswith(f"{kind} "))
 
 
 def refused(server, tmp_path, *lines):
@@ -229,12 +247,12 @@ def test_either_of_two_keys_of_a_kind_is_accepted(bare, tmp_path, other_key):
 
 def test_a_server_is_asked_for_the_kind_of_key_that_is_known(bare, tmp_path):
     file = "/etc/ssh/ssh_host_rsa_key"
-    assert bare.run(f"ssh-keygen -q -t rsa -N '' -f {file} && systemctl restart ssh && sleep 1").rc == 0
+    assert bare.run(f"ssh-keygen -q -t rsa -N '' -f {file} && systemctl reload ssh && sleep 1").rc == 0
     try:
         for kind in ("ssh-rsa", "ecdsa-sha2-nistp256"):
             assert accepted(bare, tmp_path, f"{bare.address} {own_key(bare, kind)}") == kind
     finally:
-        bare.run(f"rm {file} {file}.pub; systemctl restart ssh; sleep 1")
+        bare.run(f"rm {file} {file}.pub; systemctl reload ssh; sleep 1")
 
 
 def test_a_changed_key_behind_a_pattern_is_not_taken_out_by_ssh_keygen(bare, tmp_path, other_key):
