@@ -13,6 +13,8 @@ import yaml
 
 from runbook import lab
 
+WITHIN = True  # servers and sheets are what this is about
+
 
 @dataclass
 class Site:
