@@ -129,11 +129,12 @@ class Dovecot(Fact):
         return self.serves_tls or (chosen and self.settings.ssl in ("yes", "required"))
 
 
-# doveconf of 2.4.1 wants a pipe; the exit code is then that of cat, and what is not told is not known.
+# doveconf of 2.4.1 wants a pipe; the exit code is then that of cat, and what is not told is not known. A name that it
+# does not know it passes over, and tells the others.
 _ASK = """\
 case "$(dovecot --version 2>/dev/null)" in "$1".*) ;; *) exit 0 ;; esac
 shift
-for name; do doveconf "$name" | cat; done
+doveconf "$@" | cat
 """
 _CHANGED = "command -v doveconf >/dev/null || exit 0; doveconf -n | cat"
 # -x reads the files behind `<` too, so a certificate that is not there is found here

@@ -75,10 +75,8 @@ exit 0
 """
 _ACCOUNTS = """\
 command -v doveconf >/dev/null 2>&1 || exit 0
-for setting in default_login_user default_internal_user; do
-  name=$(doveconf "$setting" 2>/dev/null | sed -n "s/^$setting = //p")
-  [ -z "$name" ] || echo "$setting=$(getent passwd "$name")"
-done
+doveconf default_login_user default_internal_user 2>/dev/null | sed -n 's/^\\([a-z_]*\\) = /\\1 /p' |
+  while read -r setting name; do [ -z "$name" ] || echo "$setting=$(getent passwd "$name")"; done
 least=$(sed -n 's/^UID_MIN[[:space:]][[:space:]]*\\([0-9][0-9]*\\).*/\\1/p' /etc/login.defs 2>/dev/null | head -n 1)
 getent passwd | while IFS=: read -r name password uid rest; do
   case $uid in ''|*[!0-9]*) continue ;; esac
@@ -96,11 +94,11 @@ exit 0
 """
 _LOGS = """\
 command -v doveconf >/dev/null 2>&1 || exit 0
-for setting in log_path info_log_path debug_log_path; do
-  doveconf "$setting" 2>/dev/null | sed -n "s/^\\([a-z_]*\\) = /\\1=/p"
-  file=$(doveconf "$setting" 2>/dev/null | sed -n 's/^[a-z_]* = \\(\\/..*\\)$/\\1/p')
-  [ -f "$file" ] && stat -L -c 'file=%a %U:%G %n' "$file"
-done
+doveconf log_path info_log_path debug_log_path 2>/dev/null | sed -n 's/^\\([a-z_]*\\) = /\\1 /p' |
+  while read -r setting file; do
+    echo "$setting=$file"
+    case $file in /*) [ ! -f "$file" ] || stat -L -c 'file=%a %U:%G %n' "$file" ;; esac
+  done
 [ -S /dev/log ] && echo "syslog=yes"
 grep -hsoE '^[[:space:]]*"?/[^{]*' /etc/logrotate.conf /etc/logrotate.d/* | sed 's/^/rotates=/'
 exit 0
