@@ -102,6 +102,11 @@ def execute(
             state.status, state.error, state.name = "error", str(error.evalue), str(error.ename)
     except KeyboardInterrupt as signal:  # outside of a cell: while the kernel starts or ends
         state.status, state.error = "interrupted", str(signal) or _BY_HAND
+    except Exception as error:
+        if state.status == "completed":
+            raise
+        # how the notebook ended is known, and stays the verdict
+        state.error += f"; then its kernel did not end as it should: {type(error).__name__}: {error}"
     return Executed(state.status, round(time.monotonic() - started, 3), state.error, state.name, state.cell)
 
 

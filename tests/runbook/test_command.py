@@ -192,7 +192,7 @@ def test_a_signal_stops_the_kernel_and_the_record_says_interrupted(six: Any, num
     running.send_signal(number)
     out, err = running.communicate(timeout=60)
     told = json.loads(out)
-    assert (told["verdict"], running.returncode) == ("interrupted", 1)
+    assert (told["verdict"], running.returncode) == ("interrupted", 1), (told, err)
     assert "Traceback" not in err
     kernel, deadline = Path(f"/proc/{mark.read_text()}"), time.monotonic() + 20
     while kernel.exists() and time.monotonic() < deadline:  # killed, and not yet buried by init on a busy machine

@@ -69,6 +69,23 @@ def test_an_error_leaves_the_later_cells_pending(project: Any, out: Path) -> Non
     assert "papermill-error" not in out.read_text()
 
 
+def test_what_goes_wrong_afterwards_does_not_hide_how_the_notebook_ended(
+    project: Any, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = engine._Kernel.close
+
+    def closes_badly(kernel: engine._Kernel) -> None:
+        close(kernel)
+        raise RuntimeError("no end")
+
+    monkeypatch.setattr(engine._Kernel, "close", closes_badly)
+    done = engine.execute(project.notebook("n", "1 / 0"), out, {"server": "it"})
+    assert (done.status, done.name) == ("error", "ZeroDivisionError")
+    assert "division by zero; then its kernel did not end as it should: RuntimeError: no end" in done.error
+    with pytest.raises(RuntimeError, match="no end"):
+        engine.execute(project.notebook("m", "1"), out, {"server": "it"})
+
+
 def test_a_kernel_that_is_killed_is_no_completed_cell(project: Any, out: Path) -> None:
     done = engine.execute(project.notebook("n", "import os; os.kill(os.getpid(), 9)", "2"), out, {})
     assert done.status == "killed"
