@@ -27,7 +27,7 @@ def up(
     They are podman containers with systemd, sshd and a package manager, at addresses of their own. The first start
     builds images (minutes); later ones take seconds. `el` is a stand-in for Red Hat's family. Systems: debian11,
     debian12, debian13, el. Variants: ufw, bare (no firewall, no netstat), no-ipv6, sudo, sudo-password, jump,
-    stock (Dovecot is installed already), next (Debian 13's Dovecot waits for an upgrade).
+    stock (Dovecot is installed already, and no firewall on Debian), next (Debian 13's Dovecot waits for an upgrade).
 
     Examples:
       runbook lab up debian12

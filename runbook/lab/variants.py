@@ -78,7 +78,11 @@ VARIANTS: dict[str, Variant] = {
         script=f"{_ADMIN}echo 'admin ALL=(ALL) ALL' >/etc/sudoers.d/admin; echo \"admin:$1\" | chpasswd",
         sheet={"ssh": {"user": "admin", "sudo_password": "file:{folder}/sudo-password"}},
     ),
-    "stock": Variant("Dovecot installed, as its package leaves it", ("debian12", "debian13", "el"), image="stock"),
+    "stock": Variant(
+        "Dovecot installed, as its package leaves it, and no firewall on Debian",
+        ("debian12", "debian13", "el"),
+        image="stock",
+    ),
     "next": Variant("the next Debian waits for `sh /root/upgrade`", ("debian12",), image="next"),
     "jump": Variant("reached by a jump host alone", sheet={"probe_from": "jump"}, jump=True),
 }

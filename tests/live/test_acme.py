@@ -59,7 +59,7 @@ CLIENTS = {
 
 @dataclass
 class Site:
-    """A server without Dovecot, on which an ACME client has got its first certificate."""
+    """A server that the runbook has not seen yet, on which an ACME client gets certificates."""
 
     client: str
     server: lab.Server
@@ -104,7 +104,7 @@ def site(
     request: pytest.FixtureRequest, product: Any, busy_up: Callable[..., lab.Server], looks: Callable[..., Any]
 ) -> Iterator[Site]:
     system, certificate, key, renewal = CLIENTS[request.param]
-    server = busy_up(system)
+    server = busy_up(system, variant="stock")
     tls = {
         "renewed_by": request.param, "certificate_path": certificate, "key_path": key, "trust": str(server.ca),
     }  # fmt: skip

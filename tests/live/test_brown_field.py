@@ -14,8 +14,6 @@ from runbook import lab
 
 WITHIN = True  # servers are what this is about
 # The guide, step by step: its edits in conf.d, the chain in ssl_ca, its wrong path; and an owner's own files.
-DEBIAN = "DEBIAN_FRONTEND=noninteractive apt-get -q -y install dovecot-core dovecot-imapd dovecot-pop3d >/dev/null"
-RED_HAT = "dnf -q -y install dovecot >/dev/null"
 EDITS = """\
 cd /etc/dovecot
 sed -i 's|^ssl = .*|ssl = required|; s|^ssl_cert = .*|ssl_cert = </etc/own/leaf.pem|' conf.d/10-ssl.conf
@@ -41,17 +39,17 @@ useradd -m berta
 printf 'From x\\nSubject: old\\n\\nold mail\\n' >/var/mail/berta && chown berta /var/mail/berta
 systemctl restart dovecot
 """
-SYSTEMS = {"debian12": (DEBIAN, EDITS), "debian13": (DEBIAN, EDITS_24), "el": (RED_HAT, EDITS)}
+SYSTEMS = {"debian12": EDITS, "debian13": EDITS_24, "el": EDITS}
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
 def seen(request: pytest.FixtureRequest, lab_up: Callable[..., lab.Server], product: Any, looks: Any) -> dict[str, Any]:
-    server = lab_up(request.param)
+    server = lab_up(request.param, variant="stock")
     for name in ("leaf", "key", "chain"):
         text = (server.folder / "tls" / f"{name}.pem").read_text()
         ran = server.run(f"umask 077; mkdir -p /etc/own; cat >/etc/own/{name}.pem", stdin=text)
         assert ran.rc == 0, ran
-    ran = server.run("\n".join(("set -e", *SYSTEMS[request.param], OWN, busy(request.param))))
+    ran = server.run("\n".join(("set -e", SYSTEMS[request.param], OWN, busy(request.param))))
     assert ran.rc == 0, ran
     look = looks(server)
     told = {"server": server, "chain before": chain(server), "files before": owners(look)}

@@ -11,13 +11,15 @@ import json
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from commands import Product, Waiting
 from mutations import busy
 from theirs import Verdicts, ours, theirs
 
@@ -153,6 +155,12 @@ def two_opinions(server: lab.Server, folder: Path) -> dict[str, tuple[Verdicts, 
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda port: theirs(port, server.ca, folder), ports))
     return {str(port): (ours(port, server.ca), other) for port, other in zip(ports, found, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        yield Waiting(tmp_path_factory.mktemp("records"), pool)
 
 
 @pytest.fixture(scope="module")

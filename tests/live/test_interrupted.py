@@ -83,7 +83,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.fixture(scope="module")
 def site(product: Any, busy_up: Callable[..., lab.Server], looks: Any) -> Site:
-    server = busy_up("debian12")
+    server = busy_up("debian12", variant="bare")
     return Site(server, product, looks(server))
 
 

@@ -17,7 +17,6 @@ STATE = f"stat -c '%a %U %Y' {MAIN}; find /etc/dovecot/conf.d -name '*.conf'"
 # Upstream's own order and kinds of settings, with the server's own users; its conf.d is empty.
 UPSTREAM = """\
 set -e
-DEBIAN_FRONTEND=noninteractive apt-get -q -y install dovecot-core dovecot-imapd dovecot-pop3d >/dev/null
 cd /etc/dovecot
 version=$(sed -n 's/^dovecot_config_version *= *//p' dovecot.conf)
 rm conf.d/*.conf
@@ -68,7 +67,7 @@ def findings(told: Any) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def seen(lab_up: Callable[..., lab.Server], product: Any, looks: Any) -> dict[str, Any]:
-    server = lab_up("debian13")
+    server = lab_up("debian13", variant="stock")
     ran = server.run(UPSTREAM)
     assert ran.rc == 0, ran
     say = looks(server).say

@@ -43,7 +43,7 @@ def twice(product: Any, path: Path) -> Any:
 
 def test_the_default_firewall_on_named_addresses_with_tls_13_alone(busy_up: Callable[..., lab.Server], product: Any):
     """110 and 143 are rejected by the firewall from the first run on, and nobody listens on the loopback."""
-    server = busy_up("el")
+    server = busy_up("el", variant="stock")
     tls = tls_of(server) | {"minimum": "TLSv1.3"}
     listen = [server.address, server.address6]
     path = product.sheet(server, "default", without=("firewall",), listen=listen, tls=tls)
