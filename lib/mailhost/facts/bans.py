@@ -14,11 +14,16 @@ from mailhost.sheet import Sheet
 
 _BANS = """\
 echo "ssh=$ssh"
-for service in fail2ban sshguard crowdsec denyhosts; do
-  systemctl -q is-active "$service" && echo "active=$service"
+jails=
+set -- fail2ban sshguard crowdsec denyhosts
+for state in $(systemctl is-active "$@"); do
+  if [ "$state" = active ]; then
+    echo "active=$1"
+    [ "$1" != fail2ban ] || jails=$(fail2ban-client status | sed -n 's/.*Jail list:[[:space:]]*//p' | tr ',' ' ')
+  fi
+  shift
 done
-systemctl -q is-active fail2ban && command -v fail2ban-client >/dev/null 2>&1 &&
-for jail in $(fail2ban-client status | sed -n 's/.*Jail list:[[:space:]]*//p' | tr ',' ' '); do
+for jail in $jails; do
   case $jail in
     *dovecot*|*imap*|*pop3*|*mail*|recidive)
       echo "jail=$jail"

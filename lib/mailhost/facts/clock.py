@@ -16,7 +16,10 @@ from mailhost.sheet import Sheet
 _NOW = 'echo "asked=$1"; echo "now=$(date -u +%s)"'
 _SERVICES = ("chronyd", "chrony", "systemd-timesyncd", "ntpd", "ntp", "ntpsec", "openntpd")
 _SYNC = """\
-for service in "$@"; do systemctl -q is-active "$service" 2>/dev/null && echo "service=$service" && break; done
+for state in $(systemctl is-active "$@" 2>/dev/null); do
+  [ "$state" = active ] && echo "service=$1" && break
+  shift
+done
 timedatectl 2>/dev/null
 if command -v chronyc >/dev/null 2>&1; then chronyc -n tracking 2>/dev/null; fi
 if command -v ntpq >/dev/null 2>&1; then ntpq -pn 2>/dev/null; fi

@@ -18,9 +18,15 @@ Tool = Literal["firewalld", "ufw", "nftables", "iptables", "none"]
 
 # Which tools are there; the zone of the interface by which SSH comes in is found by the parser.
 _TOOLS = """\
-for tool in firewalld ufw nftables iptables; do
-  systemctl -q is-active "$tool" 2>/dev/null && echo "active_$tool=yes"
-  systemctl -q is-enabled "$tool" 2>/dev/null && echo "enabled_$tool=yes"
+set -- firewalld ufw nftables iptables
+systemctl show -p ActiveState -p UnitFileState "$1.service" "$2.service" "$3.service" "$4.service" 2>/dev/null |
+while read -r line; do
+  case $line in
+    '') shift ;;
+    ActiveState=active|ActiveState=reloading) echo "active_$1=yes" ;;
+    UnitFileState=enabled*|UnitFileState=static|UnitFileState=alias|UnitFileState=generated|UnitFileState=indirect)
+      echo "enabled_$1=yes" ;;
+  esac
 done
 for tool in firewall-cmd ufw nft iptables; do command -v "$tool" >/dev/null 2>&1 && echo "has_$tool=yes"; done
 sed -n 's/^DefaultZone=/default_zone=/p' /etc/firewalld/firewalld.conf 2>/dev/null
