@@ -31,6 +31,7 @@ _ACT = (
 unit=$1 action=$2
 tell() {
     echo "$unit: $*" >&2
+    timeout 5 journalctl --sync 2>/dev/null  # what was said a moment ago may still wait to be written; 208 has it not
     systemctl status --no-pager -l "$unit" >&2
     journalctl -u "$unit" -n 20 --no-pager >&2
     exit 1
