@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import FrameType
+from typing import Any, Literal, Self
 
 from runbook.kernel import Forked
 from runbook.record.folder import scrub, write
@@ -100,8 +103,8 @@ def execute(
     except papermill.PapermillExecutionError as error:
         if state.status == "completed":  # the state knows more, as a rule
             state.status, state.error, state.name = "error", str(error.evalue), str(error.ename)
-    except KeyboardInterrupt as signal:  # outside of a cell: while the kernel starts or ends
-        state.status, state.error = "interrupted", str(signal) or _BY_HAND
+    except KeyboardInterrupt as stopped:  # outside of a cell: while the kernel starts or ends
+        state.status, state.error = "interrupted", str(stopped) or _BY_HAND
     except Exception as error:
         if state.status == "completed":
             raise
@@ -186,13 +189,13 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
 
     state: _State
     log_file: Path
-    task: asyncio.Task[Any] | None = None
+    signals: _Signals
     saved: float = 0.0
 
     def execute(self) -> None:
         """Speak to the kernel, run the cells, end the kernel."""
         self.reset_execution_trackers()
-        with self.setup_kernel():
+        with _Signals() as self.signals, self.setup_kernel():
             info = self.wait_for_reply(self.kc.kernel_info())
             self.nb.metadata["language_info"] = info["content"]["language_info"]
             self.papermill_execute_cells()
@@ -200,6 +203,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
     def papermill_execute_cells(self) -> None:
         heading = ""
         for index, cell in enumerate(self.nb.cells):
+            self.signals.act()
             heading = _heading(cell) or heading
             if cell.cell_type == "code":
                 self.state.on_cell(Cell(index, len(self.nb.cells), str(cell.get("id", "")), heading))
@@ -210,7 +214,7 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
                 self.nb_man.cell_complete(cell, cell_index=index)
                 self._save()
             if self.state.status != "completed":
-                if index < len(self.nb.cells) - 1:
+                if index < len(self.nb.cells) - 1 or self.state.status == "interrupted":
                     # the kernel may still hold a connection or a temporary account: let it end by itself
                     self.shutdown_kernel = "graceful"
                 return
@@ -222,12 +226,9 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
             self.saved = time.monotonic()
 
     def _run(self, cell: Any, index: int) -> None:
-        async def one() -> None:
-            self.task = asyncio.current_task()
-            await self.async_execute_cell(cell, index)
-
         try:
-            run_sync(one)()
+            run_sync(self._cell)(cell, index)
+            self.signals.act()
         except CellExecutionError as error:
             self.state.ended(cell, "error", str(error.evalue), str(error.ename))
         except CellTimeoutError:
@@ -236,17 +237,70 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]  # papermill has n
             last = self.log_file.read_text(errors="replace").strip().splitlines()[-1:]
             why = last[0] if last else "killed, or out of memory"
             self.state.ended(cell, "killed", f"the kernel died while this cell ran ({why})")
-        except KeyboardInterrupt as signal:
-            run_sync(self._interrupt)()
-            self.state.ended(cell, "interrupted", str(signal) or _BY_HAND)
+        except KeyboardInterrupt as stopped:
+            self.state.ended(cell, "interrupted", str(stopped) or _BY_HAND)
 
-    async def _interrupt(self) -> None:
-        """Interrupt the cell and give it a moment to put things in order."""
-        await self.km.interrupt_kernel()
-        if self.task is not None:
-            # whenever it ends, by KeyboardInterrupt or with its kernel: asked for, so that asyncio does not print it
-            self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
-            await asyncio.wait([self.task], timeout=_GRACE)
+    async def _cell(self, cell: Any, index: int) -> None:
+        """Run a cell; where a signal comes, interrupt it and give it a moment to put things in order."""
+        work = asyncio.ensure_future(self.async_execute_cell(cell, index))
+        coming = asyncio.ensure_future(self.signals.come())
+        await asyncio.wait({work, coming}, return_when=asyncio.FIRST_COMPLETED)
+        coming.cancel()
+        if not self.signals.came:
+            await work
+            return
+        if not work.done():
+            await self.km.interrupt_kernel()
+            await asyncio.wait({work}, timeout=_GRACE)
+        # however it ends, and when: asked for, so that asyncio does not print it
+        work.add_done_callback(lambda task: task.cancelled() or task.exception())
+        work.cancel()
+
+
+class _Signals:
+    """Signals that come while a notebook runs, and are acted on where that tears nothing.
+
+    What their handlers raise (KeyboardInterrupt) could come up in any of nbclient's tasks. asyncio would raise it
+    again in each that waits for that one, while the kernel is ended, and the run would end by that error.
+    """
+
+    def __init__(self) -> None:
+        self.came: int | None = None
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        self._wake: Callable[[], object] = lambda: None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, handler)
+        self.act()
+
+    async def come(self) -> None:
+        """Wait for the first of them."""
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(event.set)
+        if self.came:
+            event.set()
+        await event.wait()
+
+    def act(self) -> None:
+        """Do what was to be done about a signal that has come, which is to raise KeyboardInterrupt as a rule."""
+        if self.came:
+            number, self.came = self.came, None
+            self._handlers[number](number, None)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.came = self.came or number
+        self._wake()
 
 
 class _Engine(papermill.engines.NBClientEngine):  # type: ignore[misc]  # papermill has no types
@@ -261,6 +315,9 @@ class _Engine(papermill.engines.NBClientEngine):  # type: ignore[misc]  # paperm
         try:
             return super().execute_notebook(nb, kernel_name, state=state, **kwargs)
         finally:
+            for cell in nb.cells:
+                if not cell.metadata.papermill.get("start_time"):
+                    cell.metadata.papermill["status"] = "pending"  # papermill says completed
             _write(nb, state.output)  # before papermill puts cells of its own about the error in
 
     @classmethod

@@ -166,7 +166,7 @@ def _enlist(place: Place, net: network.Network, name: str, system: str) -> tuple
 def _start(place: Place, net: network.Network, image: str, enlisted: tuple[Server, str]) -> Server:
     server, hardware = enlisted
     podman.call(
-        "run", "--detach", "--cidfile", str(server.identity), "--name", server.container, "--hostname", server.hostname,
+        "run", "--detach", "--name", server.container, "--hostname", server.hostname,
         "--label", f"{LABEL}={place.mark}", "--network", net.name, "--ip", server.address, "--ip6", server.address6,
         "--mac-address", hardware, "--dns", net.resolver, "--no-hosts", "--systemd=always", "--cap-add", "NET_ADMIN",
         *podman.limits(), image,

@@ -1,4 +1,4 @@
-"""The only module that calls podman and its runtime, always with a list of arguments."""
+"""The only module that calls podman, always with a list of arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from runbook.lab.errors import LabError
@@ -51,20 +50,7 @@ def attempt(*arguments: str, stdin: str | None = None, timeout: float = 900) -> 
         raise LabError("podman is not installed, so no lab server can be started: run `make lab-packages`.")
     # crun refuses the hybrid control groups of some virtual machines; runc takes them all.
     runtime = which("runc")
-    return _ran([program, *(("--runtime", runtime) if runtime else ()), *arguments], stdin, timeout)
-
-
-def execute(container: str, words: Sequence[str], *, stdin: str | None = None) -> Ran:
-    """Run a command in the running container with that full id; by runc itself where it is there.
-
-    `podman exec` does the same by runc, and takes three times as long.
-    """
-    if runtime := which("runc"):
-        return _ran([runtime, "exec", container, *words], stdin, 900)
-    return attempt("exec", *(["--interactive"] if stdin is not None else []), container, *words, stdin=stdin)
-
-
-def _ran(command: list[str], stdin: str | None, timeout: float) -> Ran:
+    command = [program, *(("--runtime", runtime) if runtime else ()), *arguments]
     try:
         # Closed standard input: podman must never wait for a terminal, in CI there is none.
         done = subprocess.run(
@@ -76,7 +62,7 @@ def _ran(command: list[str], stdin: str | None, timeout: float) -> Ran:
             check=False,
         )
     except subprocess.TimeoutExpired as late:
-        raise LabError(f"this has not ended after {timeout:.0f} s: {' '.join(command)}") from late
+        raise LabError(f"podman {arguments[0]} has not ended after {timeout:.0f} s: {' '.join(command)}") from late
     return Ran(done.returncode, done.stdout, done.stderr)
 
 

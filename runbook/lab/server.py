@@ -35,11 +35,6 @@ class Server:
         return self.sheet.parent
 
     @property
-    def identity(self) -> Path:
-        """The file with the full id of its container."""
-        return self.folder / "container"
-
-    @property
     def key(self) -> Path:
         """The private SSH key that logs in as root."""
         return self.folder / "id_ed25519"
@@ -57,7 +52,8 @@ class Server:
 def run(server: Server, command: str | Sequence[str], *, stdin: str | None = None) -> Ran:
     """Run a command (a list) or a script for ``sh`` (a string) on ``server``, by podman and so past SSH."""
     words = ["sh", "-c", command] if isinstance(command, str) else list(command)
-    return podman.execute(server.identity.read_text(), words, stdin=stdin)
+    flags = ["--interactive"] if stdin is not None else []
+    return podman.attempt("exec", *flags, server.container, *words, stdin=stdin)
 
 
 def let_in(server: Server) -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from runbook import lab
-from runbook.lab import podman, resolver, sheets
+from runbook.lab import resolver, sheets
 from runbook.lab.place import Place, here
 
 pytestmark = pytest.mark.live
@@ -102,17 +102,6 @@ def test_the_resolver_can_be_told_something_else_and_to_forget_it(server):
     finally:
         resolver.unsay(here(), "_other")
     assert until(lambda: server.run("getent hosts other.example.test").rc == 2)
-
-
-@pytest.mark.parametrize("server", ["debian12"], indirect=True)
-def test_a_command_runs_by_podman_as_it_runs_by_its_runtime(server, monkeypatch):
-    script = "cat; id; env | grep -v uuid | sort; grep Cap /proc/self/status; ulimit -a; echo on stderr >&2; exit 7"
-    by_runtime = server.run(script, stdin="given\n")
-    assert by_runtime.out.startswith("given\nuid=0(root)")
-    assert by_runtime[::2] == (7, "on stderr\n")
-    which = podman.which
-    monkeypatch.setattr(podman, "which", lambda name: None if name == "runc" else which(name))
-    assert server.run(script, stdin="given\n") == by_runtime
 
 
 def until(condition, seconds=5):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import resource
@@ -122,6 +123,74 @@ def test_a_signal_interrupts_the_cell_and_lets_it_tidy_up(project: Any, out: Pat
     assert done.status == "interrupted"
     assert "tidied" in texts(out)
     assert statuses(out) == {"start": "interrupted", "step-1": "pending"}
+
+
+@pytest.mark.parametrize("task", ["_async_poll_kernel_alive", "_async_poll_for_reply", "_async_poll_output_msg"])
+def test_a_signal_that_comes_while_a_task_of_nbclients_runs_is_no_other_end(
+    project: Any, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    mark = tmp_path / "tidied"
+    source = f"""
+        import time
+        try:
+            print("busy", flush=True)
+            time.sleep(60)
+        finally:
+            time.sleep(0.2)
+            open({str(mark)!r}, "w").close()
+    """
+    own = getattr(engine._Client, task)
+    begun: list[str] = []
+
+    async def hit(self: Any, *words: Any, **named: Any) -> Any:
+        if begun == ["start"]:
+            begun.append("hit")
+            await asyncio.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return await own(self, *words, **named)
+
+    def on_cell(cell: engine.Cell) -> None:
+        if cell.id == "start":
+            begun.append(cell.id)
+
+    monkeypatch.setattr(engine._Client, task, hit)
+    with stoppable():
+        done = engine.execute(project.notebook("n", source, "2"), out, {}, on_cell=on_cell)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN, "one signal is enough"
+    assert begun == ["start", "hit"]
+    assert (done.status, done.error, done.cell) == ("interrupted", "stopped by SIGTERM", "start")
+    assert statuses(out) == {"start": "interrupted", "step-1": "pending"}
+    assert mark.exists(), "the cell has put things in order"
+
+
+def test_a_signal_before_the_first_cell_leaves_all_cells_pending(
+    project: Any, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = engine._Client.wait_for_reply
+
+    def hit(self: Any, *words: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return own(self, *words)
+
+    monkeypatch.setattr(engine._Client, "wait_for_reply", hit)
+    with stoppable():
+        done = engine.execute(project.notebook("n", "1", "2"), out, {})
+    assert (done.status, done.error, done.cell) == ("interrupted", "stopped by SIGTERM", "")
+    assert statuses(out) == {"start": "pending", "step-1": "pending"}
+
+
+def test_a_signal_between_two_cells_leaves_the_next_one_pending(project: Any, out: Path) -> None:
+    def on_cell(cell: engine.Cell) -> None:
+        if cell.id == "step-1":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with stoppable():
+        before = signal.getsignal(signal.SIGINT)
+        assert engine.execute(project.notebook("n", "1"), out, {}).status == "completed"
+        assert signal.getsignal(signal.SIGINT) == before, "the handlers are those from before"
+        done = engine.execute(project.notebook("n", "1", "2", "3"), out, {}, on_cell=on_cell)
+    assert (done.status, done.cell) == ("interrupted", "step-1")
+    assert statuses(out) == {"start": "completed", "step-1": "interrupted", "step-2": "pending"}
 
 
 def test_no_kernel_and_no_socket_is_left(project: Any, out: Path) -> None:
