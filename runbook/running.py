@@ -116,12 +116,16 @@ def run(order: Order, record: Path, watcher: Watcher) -> str:
             for section in order.sections:
                 if reason:
                     records.skip_section(record, section.name, reason, title=section.title, mode=order.mode)
-                else:
-                    watcher.begins(section)
-                    settle(record, section, _execute(order, section, record, watcher), mode=order.mode)
+                    watcher.ended(_section(record, section.name))
+                    continue
+                watcher.begins(section)
+                executed = _execute(order, section, record, watcher)
+                settle(record, section, executed, mode=order.mode)
                 known = _section(record, section.name)
                 watcher.ended(known)
-                reason = reason or why_stop(section, known, order.mode)
+                reason = why_stop(section, known, order.mode)
+                if not reason and executed.status == "interrupted":
+                    break  # the signal came when the section was closed already: as between two sections
         except KeyboardInterrupt:
             pass  # between two sections: the ones that are missing now make the record's verdict "interrupted"
         watcher.closing()

@@ -202,6 +202,28 @@ def test_a_signal_stops_the_kernel_and_the_record_says_interrupted(six: Any, num
     assert [section["verdict"] for section in told["sections"]] == ["as-wanted", "interrupted", *["not-run"] * 4]
 
 
+def test_a_signal_after_a_section_has_closed_stops_the_run_before_the_next_one(six: Any) -> None:
+    mark = six.root / "pid"
+    six.section(
+        "02_install",
+        f"""
+        import os, signal, time
+        close("as-wanted")
+        while not (os.path.exists({str(mark)!r}) and open({str(mark)!r}).read()):
+            time.sleep(0.05)
+        os.kill(int(open({str(mark)!r}).read()), signal.SIGINT)
+        """,
+    )
+    running = six.start("run", SERVER, "--mode", "apply", "--json")
+    mark.write_text(str(running.pid))
+    out, err = running.communicate(timeout=60)
+    told = json.loads(out)
+    assert (told["verdict"], running.returncode) == ("interrupted", 1), (told, err)
+    assert [section["verdict"] for section in told["sections"]][:2] == ["as-wanted", "as-wanted"]
+    assert not (the_record(six) / "03_configure.ipynb").exists()
+    assert six.command("verify", told["record"]).returncode == 0
+
+
 def test_a_run_that_is_killed_is_told_as_interrupted_and_can_be_closed(six: Any) -> None:
     mark = six.root / "pid"
     six.section("02_install", f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(120)")
